@@ -1,0 +1,165 @@
+"""Job files: JSON or YAML, with `${name}` filled in from `params`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from air_executor.errors import InvalidInput
+from air_executor.model import (
+    OPTION_FIELDS,
+    TaskSpec,
+    check_graph,
+    parse_options,
+    parse_tasks,
+)
+from air_executor.names import check_job_name
+
+__all__ = ["JobFile", "load_job_file", "parse_job"]
+
+FIELDS = OPTION_FIELDS | {"name", "tasks"}
+_PLACEHOLDER = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class JobFile(Struct):
+    """A job as a file describes it: `options` as they came, `tasks` checked, without defaults to fill in."""
+
+    name: str
+    options: dict[str, Any]
+    tasks: list[TaskSpec]
+
+
+def load_job_file(path: Path, params: dict[str, str] | None = None) -> JobFile:
+    """Read a job file; `params` replace the values it gives. Raises `InvalidInput` naming file and place.
+
+    Besides its own params a file may use `${job_dir}`, the absolute folder it lies in.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    raw = _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
+    try:
+        return parse_job(raw, path.stem, params or {}, {"job_dir": str(path.resolve().parent)})
+    except InvalidInput as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _read_json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{path}, line {error.lineno} column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path}: {error}") from None
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} stands twice in one object")
+    return found
+
+
+def _read_yaml(path: Path, text: str) -> Any:
+    import yaml  # noqa: PLC0415  (14 ms that JSON users need not pay)
+
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1 without dates (they stay strings) and with duplicate keys refused."""
+
+    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
+        keys = [loader.construct_object(key) for key, _ in node.value]
+        for key in keys:
+            if isinstance(key, list | dict) or keys.count(key) > 1:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
+        loader.flatten_mapping(node)
+        return {loader.construct_object(k, True): loader.construct_object(v, True) for k, v in node.value}
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    try:
+        return yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        raise InvalidInput(f"{path}{place}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InvalidInput(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def parse_job(
+    raw: object, default_name: str, params: dict[str, str], builtin: dict[str, str] | None = None
+) -> JobFile:
+    """Check a decoded job file and fill its params in. A bare list is taken as its `tasks`."""
+    if isinstance(raw, list):
+        raw = {"tasks": raw}
+    if not isinstance(raw, dict):
+        raise InvalidInput("expected an object with `tasks`, or a list of tasks")
+    unknown = [key for key in raw if key not in FIELDS]
+    if unknown:
+        import difflib  # noqa: PLC0415
+
+        near = difflib.get_close_matches(str(unknown[0]), FIELDS, n=1)
+        did_you_mean = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(FIELDS))}"
+        raise InvalidInput(f"unknown key {unknown[0]!r} ({did_you_mean})")
+    declared = parse_options({"params": raw.get("params")}).params
+    for name in params:
+        if name not in declared:
+            known = ", ".join(sorted(declared)) or "none"
+            raise InvalidInput(f"no param {name!r} in the job file (declared: {known})")
+    values: dict[str, Any] = {name: _typed(name, text, declared[name]) for name, text in params.items()}
+    values = {**(builtin or {}), **declared, **values}
+    filled = {key: value if key == "params" else _fill(value, values) for key, value in raw.items()}
+    filled["params"] = {name: values[name] for name in declared}
+    name = check_job_name(filled.get("name") or default_name)
+    tasks = parse_tasks(filled.get("tasks", []), "tasks", parse_options(filled).defaults)
+    check_graph(tasks)
+    options = {key: value for key, value in filled.items() if key in OPTION_FIELDS and value not in (None, {})}
+    return JobFile(name, options, tasks)
+
+
+def _typed(name: str, text: str, default: Any) -> Any:
+    """`--param` gives text; it becomes what the file's own value is."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, int | float):
+            return type(default)(text)
+    except (KeyError, ValueError):
+        kind = {"bool": "true or false", "int": "a whole number", "float": "a number"}[type(default).__name__]
+        raise InvalidInput(f"param {name!r}: expected {kind}, got {text!r}") from None
+    return text
+
+
+def _fill(value: Any, values: dict[str, Any]) -> Any:
+    if isinstance(value, str):
+        if "${" not in value:
+            return value
+        whole = _PLACEHOLDER.fullmatch(value)
+        if whole and not whole[1] and whole[2] in values:
+            return values[whole[2]]
+        return _PLACEHOLDER.sub(lambda found: _replacement(found, values), value)
+    if isinstance(value, list):
+        return [_fill(item, values) for item in value]
+    if isinstance(value, dict):
+        return {key: _fill(item, values) for key, item in value.items()}
+    return value
+
+
+def _replacement(found: re.Match[str], values: dict[str, Any]) -> str:
+    """Names that are no params are left alone (shell variables); `$${name}` stands for `${name}`."""
+    if found[2] not in values:
+        return found[0]
+    if found[1]:
+        return found[0][1:]
+    value = values[found[2]]
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,512 @@
+"""The manager's loop: hear what happened, decide, journal, act, show. One thread, no waiting but in `poll`."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import heapq
+import logging
+import os
+import random
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from air_executor import __version__
+from air_executor.errors import AirExecutorError, InvalidName
+from air_executor.lifecycle import AttemptEnd, IllegalTransition, Run
+from air_executor.manager.job import ManagedJob
+from air_executor.manager.syncer import Syncer
+from air_executor.model import EnvRef, Task
+from air_executor.runners.base import AttemptKey, Launch
+from air_executor.runners.local import LocalRunner
+from air_executor.scheduling import Capacity, Scheduler
+from air_executor.settings import Settings
+from air_executor.store.files import identity, write_atomically
+from air_executor.store.layout import Base
+from air_executor.store.lock import ManagerLock
+from air_executor.store.notify import GROWING_FILES, Notifier
+from air_executor.times import to_iso
+
+__all__ = ["Manager"]
+
+log = logging.getLogger("air_executor.manager")
+
+PR_SET_CHILD_SUBREAPER: Final = 36
+NO_ROOM_RETRY_S: Final = 0.5
+
+
+class Manager:
+    """Works on one base folder until told to stop."""
+
+    def __init__(self, base: Base, settings: Settings, *, until_idle: bool = False) -> None:
+        """`until_idle`: return from `run` when no job has anything to do (open jobs may wait)."""
+        self.base = base
+        self.settings = settings
+        self._until_idle = until_idle
+        self._lock = ManagerLock(base)
+        self._jobs: dict[str, ManagedJob] = {}
+        self._by_run: dict[int, ManagedJob] = {}
+        self._scheduler = Scheduler(Capacity(settings.slots, settings.cpus, settings.memory_mb))
+        self._touched: dict[str, ManagedJob] = {}
+        self._timers: list[tuple[float, int, ManagedJob]] = []
+        self._serial = 0
+        self._launches: list[tuple[ManagedJob, str, Launch]] = []
+        self._refused: list[tuple[AttemptKey, AttemptEnd]] = []
+        self._deferred: list[Callable[[], None]] = []
+        self._no_room_until = 0.0
+        self._next_poll = 0.0
+        self._stop: str | None = None
+        self._jitter = random.Random().random
+        self._syncer = Syncer()
+        self._notifier: Notifier | None = None
+        self._runner = LocalRunner(base, settings.launchers)
+        self._poller = select.epoll()
+        self._wake_r = -1
+
+    # ---- start and stop -----------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Take the base folder and work until a signal (or idleness) ends it."""
+        self.base.create()
+        with self._lock:
+            self._prepare()
+            try:
+                while not self._finished():
+                    self.turn()
+            finally:
+                self._shut_down()
+
+    def _prepare(self) -> None:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number, how in (
+            (signal.SIGTERM, "leave"),
+            (signal.SIGINT, "leave"),
+            (signal.SIGUSR1, "drain"),
+            (signal.SIGUSR2, "kill"),
+        ):
+            signal.signal(number, lambda *_, how=how: setattr(self, "_stop", how))
+        self._poller.register(self._wake_r, select.EPOLLIN)
+        for fd in self._runner.fds():
+            self._poller.register(fd, select.EPOLLIN)
+        try:
+            self._notifier = Notifier()
+            self._poller.register(self._notifier.fd, select.EPOLLIN)
+            self._notifier.watch(self.base.jobs)
+        except OSError as error:
+            log.warning("no notification of file changes (%s): polling every second", error)
+        self._syncer.start()
+        now = time.time()
+        running = self._discover(now, first=True)
+        unknown = self._runner.recover(running)
+        self._runner.open()
+        for key in unknown:
+            self._relaunch(key)
+        write_atomically(
+            self.base.manager_json,
+            msgspec.json.format(
+                msgspec.json.encode(
+                    {
+                        "pid": os.getpid(),
+                        "host": os.uname().nodename,
+                        "version": __version__,
+                        "started_at": to_iso(now),
+                        **msgspec.to_builtins(self.settings),
+                    }
+                )
+            )
+            + b"\n",
+            mode=self.base.file_mode,
+        )
+        log.info("manager %d on %s with %d slots", os.getpid(), self.base, self.settings.slots)
+
+    def _relaunch(self, key: AttemptKey) -> None:
+        """An attempt that was journalled but that no launcher accepted: hand it over now."""
+        job = self._jobs[key.job]
+        assert job.run is not None
+        task = job.run.tasks[key.task]
+        launch = self._launch(job, task)
+        if launch is not None:
+            self._launches.append((job, self._runner.choose(), launch))
+
+    def _finished(self) -> bool:
+        if self._stop == "leave":
+            return True
+        busy = any(job.active and job.run is not None and job.run.counts["running"] for job in self._jobs.values())
+        if self._stop in ("drain", "kill"):
+            return not busy
+        if not self._until_idle or self._touched or self._launches or self._refused:
+            return False
+        return not busy and not any(self._has_work(job) for job in self._jobs.values())
+
+    @staticmethod
+    def _has_work(job: ManagedJob) -> bool:
+        if job.views_due(0.0) is not None or job.retry_look_at is not None:
+            return True
+        run = job.run
+        if run is None or run.ended:
+            return False
+        return not ((run.open or run.paused) and not run.counts["running"])
+
+    def _shut_down(self) -> None:
+        now = time.time()
+        for job in self._jobs.values():
+            with contextlib.suppress(OSError):
+                job.flush()
+        self._hand_over()
+        for job in self._jobs.values():
+            try:
+                while job.views_due(now + 3600) is not None:
+                    job.write_views(now + 3600)
+            except OSError as error:
+                log.warning("job %s: views not written: %s", job.name, error)
+        self._runner.close()
+        for action in self._deferred:
+            self._syncer.after(action)
+        self._deferred.clear()
+        self._syncer.stop()
+        with contextlib.suppress(OSError):
+            self._syncer.run_finished()
+            self.base.manager_json.unlink()
+        log.info("manager %d has stopped", os.getpid())
+
+    # ---- one turn -----------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Wait for something to happen, then bring everything up to date with it."""
+        self._wait()
+        now = time.time()
+        self._hear(now)
+        self._record_ends(now)
+        self._take_due(now)
+        for job in list(self._touched.values()):
+            self._attend(job, now)
+        self._schedule(now)
+        if self._journal(now):
+            self._hand_over()
+        self._show(now)
+
+    def _wait(self) -> None:
+        now = time.time()
+        due = self._next_poll
+        if self._timers:
+            due = min(due, self._timers[0][0])
+        if self._touched or self._refused:
+            due = now
+        if self._syncer.busy:
+            due = min(due, now + 0.05)
+        self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s)))
+
+    def _hear(self, now: float) -> None:
+        """Signals, notifications, and the slow look round where there are none."""
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._wake_r, 4096):
+                self._runner.reap_orphans()
+                if self._stop == "kill":
+                    self._kill_all(now)
+        if self._notifier is not None:
+            names, lost = self._notifier.read()
+            for folder, changed in names.items():
+                self._heard_of(folder, changed, now)
+            if lost:
+                self._next_poll = 0.0
+                for job in self._jobs.values():
+                    self._touch_all(job)
+        if now >= self._next_poll:
+            self._next_poll = now + self.settings.poll_interval_s
+            self._discover(now)
+            for job in self._jobs.values():
+                if job.active or not job.watched or job.folder_unsettled():
+                    self._touch_all(job)
+        self._syncer.run_finished()
+
+    def _touch_all(self, job: ManagedJob) -> None:
+        job.inbox_touched = True
+        job.touch_inbox({""})
+        self._touched[job.name] = job
+
+    def _heard_of(self, folder: str, names: set[str], now: float) -> None:
+        parent, name = os.path.split(folder)
+        if folder == str(self.base.jobs):
+            for child in names:
+                self._found_folder(child, now)
+        elif parent == str(self.base.jobs):
+            job = self._jobs.get(name)
+            if job is not None and not names.isdisjoint(("state.json", "tasks.json", "inbox")):
+                if "inbox" in names and self._notifier is not None:
+                    self._notifier.watch(job.folder.inbox, GROWING_FILES)
+                    job.inbox_touched = True
+                self._touched[name] = job
+        elif name == "inbox":
+            job = self._jobs.get(os.path.basename(parent))
+            if job is not None:
+                job.touch_inbox(names)
+                self._touched[job.name] = job
+
+    def _discover(self, now: float, *, first: bool = False) -> set[AttemptKey]:
+        """Find job folders; at the start also what their journals say is running."""
+        running: set[AttemptKey] = set()
+        try:
+            names = os.listdir(self.base.jobs)
+        except OSError as error:
+            log.error("cannot read %s: %s", self.base.jobs, error.strerror)
+            return running
+        for name in names:
+            if name not in self._jobs:
+                job = self._found_folder(name, now)
+                if first and job is not None and job.run is not None:
+                    for task in job.run.running_tasks():
+                        running.add(AttemptKey(name, job.run.id, task.spec.id, task.attempt))
+                        self._scheduler.occupy(task.spec)
+        for name in self._jobs.keys() - set(names):
+            self._folder_gone(self._jobs[name])
+        return running
+
+    def _found_folder(self, name: str, now: float) -> ManagedJob | None:
+        if name in self._jobs or name.startswith("."):
+            return self._jobs.get(name)
+        try:
+            folder = self.base.job(name)
+        except InvalidName as error:
+            log.warning("%s: passed over: %s", self.base.jobs, error)
+            return None
+        if not folder.path.is_dir():
+            return None
+        job = self._jobs[name] = ManagedJob(folder, self._deferred.append)
+        if self._notifier is not None:
+            job.watched = self._notifier.watch(folder.path)
+            if folder.inbox.is_dir():
+                self._notifier.watch(folder.inbox, GROWING_FILES)
+        try:
+            job.load_unless_ended(now)
+        except (AirExecutorError, IllegalTransition) as error:
+            log.error("job %s: %s", name, error)
+            job.broken = str(error)
+            return None
+        if job.run is not None:
+            self._by_run[id(job.run)] = job
+        self._touched[name] = job
+        return job
+
+    def _folder_gone(self, job: ManagedJob) -> None:
+        log.warning("job %s: its folder is gone; its running tasks are stopped", job.name)
+        if job.run is not None:
+            for task in job.run.running_tasks():
+                key = AttemptKey(job.name, job.run.id, task.spec.id, task.attempt)
+                self._runner.stop(key, self.settings.grace_s)
+                self._scheduler.release(task.spec)
+            self._scheduler.forget(job.run)
+            self._by_run.pop(id(job.run), None)
+        self._touched.pop(job.name, None)
+        del self._jobs[job.name]
+
+    def _record_ends(self, now: float) -> None:
+        ends = self._runner.collect()
+        if self._refused:
+            ends += self._refused
+            self._refused = []
+        looked: set[str] = set()
+        for key, end in ends:
+            job = self._jobs.get(key.job)
+            if job is None or job.run is None or job.run.id != key.run:
+                continue
+            if key.job not in looked:
+                looked.add(key.job)
+                job.look(now)
+            task = job.run.tasks.get(key.task)
+            if task is None or task.status != "running" or task.attempt != key.attempt:
+                continue
+            job.exited(key.task, key.attempt, end, now, self._jitter)
+            self._scheduler.release(task.spec)
+            self._touched[key.job] = job
+
+    def _take_due(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, _, job = heapq.heappop(self._timers)
+            if job.wake_at is not None and job.wake_at <= now:
+                job.wake_at = None
+            self._touched[job.name] = job
+
+    def _attend(self, job: ManagedJob, now: float) -> None:
+        """Read what is new in a job's folder, and let the run settle when nothing of it is left to do."""
+        if job.broken:
+            self._touched.pop(job.name, None)
+            return
+        before = job.run
+        job.look(now)
+        run = job.run
+        if before is not None and run is not before:
+            self._scheduler.forget(before)
+            self._by_run.pop(id(before), None)
+        if run is None:
+            return
+        if run is not before:
+            self._by_run[id(run)] = job
+            if self._notifier is not None:
+                self._notifier.watch(job.folder.inbox, GROWING_FILES)
+        run.check_deadline(now)
+        if run.idle:
+            job.inbox_touched = True
+            job.look(now)
+            if run is job.run and run.idle and not job.unread:
+                run.settle(now)
+        self._stop_attempts(job, run)
+        self._scheduler.note(run, now)
+
+    def _stop_attempts(self, job: ManagedJob, run: Run) -> None:
+        for stop in run.stops:
+            key = AttemptKey(job.name, run.id, stop.task, stop.attempt)
+            self._launches = [entry for entry in self._launches if not self._dropped(entry, key)]
+            self._runner.stop(key, self.settings.grace_s)
+        run.stops.clear()
+
+    def _dropped(self, entry: tuple[ManagedJob, str, Launch], key: AttemptKey) -> bool:
+        """Whether `entry` is the start of `key`, stopped before it was handed over."""
+        if entry[2].key != key:
+            return False
+        end = AttemptEnd(ended_at=time.time(), reason="cancelled", error="cancelled before it started")
+        self._refused.append((key, end))
+        return True
+
+    def _kill_all(self, now: float) -> None:
+        for job in self._jobs.values():
+            if job.active and job.run is not None:
+                job.run.cancel(now)
+                self._touched[job.name] = job
+
+    # ---- starting -----------------------------------------------------------------------------
+
+    def _schedule(self, now: float) -> None:
+        if self._stop is not None or now < self._no_room_until:
+            return
+        while (choice := self._scheduler.next(now)) is not None:
+            run, task = choice
+            job = self._by_run[id(run)]
+            launcher = self._runner.choose()
+            run.start(task, launcher, now)
+            launch = self._launch(job, task)
+            if launch is not None:
+                self._runner.reserve(launcher, launch.key)
+                self._launches.append((job, launcher, launch))
+            self._scheduler.note(run, now)
+            self._touched[job.name] = job
+            job.tasks_dirty = True
+
+    def _launch(self, job: ManagedJob, task: Task) -> Launch | None:
+        """What a runner needs to start an attempt; None when it cannot start, which is then recorded."""
+        run, spec = job.run, task.spec
+        assert run is not None
+        assert job.context is not None
+        key = AttemptKey(job.name, run.id, spec.id, task.attempt)
+        error = self._scheduler.capacity.lacks(spec)
+        env = spec.env
+        if spec.env_from and error is None:
+            env = dict(env or {})
+            for name, ref in spec.env_from.items():
+                try:
+                    env[name] = _resolve(ref)
+                except OSError as problem:
+                    error = f"env_from.{name}: {problem.filename}: {problem.strerror}"
+                except (KeyError, UnicodeDecodeError):
+                    error = f"env_from.{name}: not set in the manager's environment: {ref.environment or ref.file}"
+        if error is not None:
+            end = AttemptEnd(ended_at=time.time(), exit_code=126, reason="not_started", error=error)
+            self._refused.append((key, end))
+            return None
+        assert spec.command is not None
+        argv = ["/bin/sh", "-c", spec.command, "sh", *spec.args] if spec.shell else [spec.command, *spec.args]
+        return Launch(key, job.context, argv, spec.cwd, env, spec.timeout_s, self.settings.grace_s)
+
+    # ---- writing ------------------------------------------------------------------------------
+
+    def _journal(self, now: float) -> bool:
+        """Write what was decided. False when there is no room: then nothing that follows from it is done."""
+        try:
+            for job in self._touched.values():
+                if job.flush() and job.journal is not None:
+                    if self.settings.sync == "each":
+                        job.journal.sync()
+                    elif self.settings.sync == "group":
+                        self._syncer.add(job.journal)
+        except OSError as error:
+            if not self._no_room_until:
+                log.error("cannot write the journal of job %s: %s; no new work starts", job.name, error.strerror)
+            self._no_room_until = now + NO_ROOM_RETRY_S
+            self._wake(job, self._no_room_until)
+            return False
+        if self._no_room_until:
+            log.info("journals can be written again; work goes on")
+            self._no_room_until = 0.0
+        return True
+
+    def _hand_over(self) -> None:
+        """Do what the journals now hold: send starts and stops, and let go of what was read."""
+        for _, launcher, launch in self._launches:
+            self._runner.start(launcher, launch)
+        self._launches.clear()
+        self._runner.flush()
+        if self._runner.finished_spools:
+            for path in self._runner.finished_spools:
+                self._deferred.append(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
+            self._runner.finished_spools.clear()
+        for action in self._deferred:
+            self._syncer.after(action)
+        self._deferred.clear()
+
+    def _show(self, now: float) -> None:
+        """Write the views that are due, and note when each job wants attention again."""
+        for job in list(self._touched.values()):
+            del self._touched[job.name]
+            try:
+                due = job.views_due(now)
+                if due is not None and due <= now and self._no_room_until <= now:
+                    job.write_views(now)
+            except OSError as error:
+                log.warning("job %s: cannot write its views: %s", job.name, error.strerror)
+                job.give_up_views()
+            run = job.run
+            if run is not None and run.ended and job.views_due(now) is None:
+                self._put_away(job, run)
+                continue
+            times = [job.views_due(now), job.retry_look_at]
+            if run is not None and not run.ended:
+                times.append(run.wake_at(now))
+            known = [t for t in times if t is not None]
+            if known:
+                self._wake(job, min(known))
+
+    def _put_away(self, job: ManagedJob, run: Run) -> None:
+        self._scheduler.forget(run)
+        self._by_run.pop(id(run), None)
+        if job.context is not None:
+            self._runner.forget_run(job.context)
+        journal = job.put_away()
+        if journal is not None:
+            self._syncer.close(journal)
+        if job.next_waits():
+            job.inbox_touched = True
+            self._touched[job.name] = job
+        log.info("job %s: %s%s", job.name, run.state, f" ({run.error})" if run.error else "")
+
+    def _wake(self, job: ManagedJob, at: float) -> None:
+        if job.wake_at is not None and job.wake_at <= at:
+            return
+        job.wake_at = at
+        self._serial += 1
+        heapq.heappush(self._timers, (at, self._serial, job))
+
+
+def _resolve(ref: EnvRef) -> str:
+    if ref.environment is not None:
+        return os.environ[ref.environment]
+    assert ref.file is not None
+    with open(ref.file, encoding="utf-8") as file:
+        return file.read().removesuffix("\n")

@@ -1,0 +1,70 @@
+"""What the manager asks of whatever makes processes, and what it gets back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from air_executor.lifecycle import AttemptEnd
+from air_executor.store.layout import JobFolder
+
+__all__ = ["AttemptKey", "Launch", "RunContext", "Runner"]
+
+
+class AttemptKey(NamedTuple):
+    """Names one attempt for ever and everywhere."""
+
+    job: str
+    run: str
+    task: str
+    attempt: int
+
+
+class RunContext(Struct, frozen=True):
+    """What the attempts of one run share."""
+
+    job: JobFolder
+    run: str
+    cwd: str
+    env: dict[str, str]
+
+
+class Launch(Struct, gc=False):
+    """An attempt to start. `env` and `cwd` are the task's own, on top of the run's."""
+
+    key: AttemptKey
+    context: RunContext
+    argv: list[str]
+    cwd: str | None
+    env: dict[str, str] | None
+    timeout_s: float | None
+    grace_s: float
+
+
+class Runner(Protocol):
+    """Makes attempts into processes and tells of their ends. Never blocks."""
+
+    def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
+        """Find again what an earlier manager had started; gives those of `running` it knows nothing of."""
+
+    def fds(self) -> list[int]:
+        """Descriptors whose readability means that `collect` has something."""
+
+    def choose(self) -> str:
+        """Name the launcher that the next attempt goes to."""
+
+    def reserve(self, launcher: str, key: AttemptKey) -> None:
+        """Count an attempt that will be handed over, so that the next one goes elsewhere."""
+
+    def start(self, launcher: str, launch: Launch) -> None:
+        """Hand an attempt over; it is sent with the next `flush`."""
+
+    def stop(self, key: AttemptKey, grace_s: float) -> None:
+        """End an attempt's process group: TERM, grace, KILL."""
+
+    def flush(self) -> None:
+        """Send what was handed over."""
+
+    def collect(self) -> list[tuple[AttemptKey, AttemptEnd]]:
+        """The ends that came in since the last call."""

@@ -1,0 +1,710 @@
+"""The launcher: starts processes, waits for them, and writes down both before telling anybody.
+
+A program of its own (`python -I -S launcher.py …`), standard library only, one thread. It outlives a
+killed manager: its tasks go on, their ends go into the spool file, and a new manager connects to the
+same socket. What it says on the socket is only speed; the spool is what counts.
+
+Frames on the socket are a 4-byte big-endian length and a JSON list of messages.
+
+    manager -> launcher   ["ctx", n, {dir, env, cwd}]      what the tasks of one run share
+                          ["run", token, key, n, task, stem, attempt, argv, cwd, env, timeout_s, grace_s]
+                          ["kill", token, grace_s]         end a process group: TERM, grace, KILL
+                          ["drop", n]                      the run has ended
+                          ["quit"]                         exit when no task is left
+    launcher -> manager   ["hello", pid, next token, [running tokens]]
+                          ["x", token, exit code, signal, reason, error, run_s, cpu_s, memory MB, ended at]
+                          ["rotated", spool file]          that file will not be written to again
+
+    spool lines           ["a", token, key]                accepted: a process may exist from here on
+                          ["s", token, pid, clock ticks since boot, log slot]
+                          ["x", …]                         as on the socket
+"""
+
+from __future__ import annotations
+
+import collections
+import errno
+import fcntl
+import heapq
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+PROMOTE_AFTER_S = 0.1
+"""A task that runs longer gets its log file under its own name while it runs."""
+SPOOL_SEGMENT_BYTES = 4_000_000
+ALONE_S = 5.0
+"""How long an idle launcher waits for a manager."""
+STARTS_A_TURN = 16
+LINGER_POLL_S = 0.02
+GIVE_UP_AFTER_S = 5.0
+"""How long after KILL a process group may still be listed (a process stuck in the kernel)."""
+RETRY_S = 0.5
+
+RESET_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGPIPE", "SIGXFSZ", "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGCHLD", "SIGIO", "SIGUSR1", "SIGUSR2")
+]
+TICKS = os.sysconf("SC_CLK_TCK")
+SHELL = b"/bin/sh"
+
+
+class Context:
+    """What the tasks of one run share."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        folder = os.fsencode(fields["dir"])
+        self.logs = folder + b"/logs/"
+        self.inbox = folder + b"/inbox/"
+        self.cwd = os.fsencode(fields["cwd"])
+        self.env = {os.fsencode(k): os.fsencode(v) for k, v in fields["env"].items()}
+        self.free_slots: list[bytes] = []
+        self.closed = False
+        self.found: dict[tuple[bytes, bytes], bytes] = {}
+        """(command, PATH) -> the file it was found to be."""
+
+
+class Running:
+    """A process that has been started and not yet reported as ended."""
+
+    __slots__ = (
+        "context", "end", "give_up_at", "key", "kill_at", "killed", "log", "pid", "slot", "started", "token", "why",
+    )
+
+    def __init__(self, token: int, key: str, context: Context, log: bytes) -> None:
+        self.token = token
+        self.key = key
+        self.context = context
+        self.log = log
+        self.slot = b""
+        self.pid = 0
+        self.started = 0.0
+        self.why = ""
+        self.kill_at = 0.0
+        self.give_up_at = 0.0
+        self.killed = False
+        self.end: list[Any] | None = None
+
+
+class NotStarted(Exception):
+    """No process could be made; carries the shell's customary exit code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Launcher:
+    def __init__(self, name: str, listener: socket.socket, runtime: str) -> None:
+        self.name = name.encode()
+        self.listener = listener
+        self.runtime = runtime
+        self.segment = 0
+        self.spool_fd = -1
+        self.spool_size = 0
+        self.unspooled = b""
+        self.next_token = 1
+        self.contexts: dict[int, Context] = {}
+        self.running: dict[int, Running] = {}
+        self.by_pid: dict[int, Running] = {}
+        self.young: list[tuple[float, int]] = []
+        self.timers: list[tuple[float, int]] = []
+        self.lingering: dict[int, Running] = {}
+        self.waiting: collections.deque[list[Any]] = collections.deque()
+        """Accepted, not started yet."""
+        self.blocked_until = 0.0
+        """When to try again after the machine had no process, memory or room to give."""
+        self.conn: socket.socket | None = None
+        self.received = bytearray()
+        self.unsent = bytearray()
+        self.messages: list[str] = []
+        """JSON texts to send this turn."""
+        self.slot_serial = 0
+        self.cwd = b""
+        self.quitting = False
+        self.alone_since = time.monotonic()
+        self.null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self.poller = select.epoll()
+        self.wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self.poller.register(self.wake_r, select.EPOLLIN)
+        self.poller.register(listener.fileno(), select.EPOLLIN)
+        self.open_spool()
+
+    # ---- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while True:
+            for fd, _ in self.poll():
+                if fd == self.wake_r:
+                    self.drain_wakeups()
+                elif fd == self.listener.fileno():
+                    self.accept()
+                elif self.conn is not None and fd == self.conn.fileno():
+                    self.receive()
+            self.start_waiting()
+            self.reap()
+            self.promote()
+            self.run_timers()
+            self.check_lingering()
+            self.flush()
+            if not self.running and not self.waiting and not self.unspooled and self.may_leave():
+                return
+
+    def poll(self) -> list[tuple[int, int]]:
+        due = self.alone_since + ALONE_S if self.conn is None else None
+        if self.timers and (due is None or self.timers[0][0] < due):
+            due = self.timers[0][0]
+        if self.young and (due is None or self.young[0][0] < due):
+            due = self.young[0][0]
+        if self.lingering:
+            due = time.monotonic() + LINGER_POLL_S
+        if (self.waiting or self.unspooled) and (due is None or due > self.blocked_until):
+            due = self.blocked_until
+        timeout = -1.0 if due is None else max(0.0, due - time.monotonic())
+        return self.poller.poll(timeout)
+
+    def may_leave(self) -> bool:
+        return self.quitting or (self.conn is None and time.monotonic() - self.alone_since >= ALONE_S)
+
+    def drain_wakeups(self) -> None:
+        try:
+            os.read(self.wake_r, 4096)
+        except BlockingIOError:
+            pass
+
+    # ---- talking to the manager ---------------------------------------------------------------
+
+    def accept(self) -> None:
+        conn, _ = self.listener.accept()
+        peer = conn.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        uid = int.from_bytes(peer[4:8], sys.byteorder)
+        if uid not in (os.getuid(), 0):
+            conn.close()
+            return
+        if self.conn is not None:
+            self.receive()  # what the former manager sent before it died still holds
+            self.hang_up()
+        conn.setblocking(False)
+        self.conn = conn
+        self.quitting = False
+        self.contexts = {}
+        self.poller.register(conn.fileno(), select.EPOLLIN)
+        tokens = [*self.running, *(start[1] for start in self.waiting)]
+        self.messages.append(compact(["hello", os.getpid(), self.next_token, tokens]))
+
+    def hang_up(self) -> None:
+        if self.conn is not None:
+            self.poller.unregister(self.conn.fileno())
+            self.conn.close()
+            self.conn = None
+            self.received.clear()
+            self.unsent.clear()
+            self.messages.clear()
+            self.alone_since = time.monotonic()
+
+    def receive(self) -> None:
+        conn = self.conn
+        if conn is None:
+            return
+        closed = False
+        while True:
+            try:
+                data = conn.recv(262_144)
+            except BlockingIOError:
+                break
+            except OSError:
+                closed = True
+                break
+            if not data:
+                closed = True
+                break
+            self.received += data
+            if len(data) < 65_536:
+                break
+        starts = []
+        while len(self.received) >= 4:
+            size = int.from_bytes(self.received[:4], "big")
+            if len(self.received) < 4 + size:
+                break
+            frame = json.loads(bytes(self.received[4 : 4 + size]))
+            del self.received[: 4 + size]
+            for message in frame:
+                if message[0] == "run":
+                    starts.append(message)
+                else:
+                    self.obey(message)
+        if starts:
+            self.take(starts)
+        if closed:
+            self.hang_up()
+            self.quitting = False
+
+    def obey(self, message: list[Any]) -> None:
+        kind = message[0]
+        if kind == "ctx":
+            self.contexts[message[1]] = Context(message[2])
+        elif kind == "kill":
+            self.kill(message[1], message[2], "cancelled")
+        elif kind == "drop":
+            context = self.contexts.pop(message[1], None)
+            if context is not None:
+                context.closed = True
+                self.remove_slots(context)
+        elif kind == "quit":
+            self.quitting = True
+
+    def flush(self) -> None:
+        """Send every turn, hold nothing back."""
+        if self.conn is None:
+            self.messages.clear()
+            return
+        if self.messages:
+            body = f"[{','.join(self.messages)}]".encode()
+            self.messages.clear()
+            self.unsent += len(body).to_bytes(4, "big") + body
+        if not self.unsent:
+            return
+        try:
+            sent = self.conn.send(self.unsent)
+            del self.unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.hang_up()
+            return
+        events = select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0)
+        self.poller.modify(self.conn.fileno(), events)
+
+    # ---- the spool -----------------------------------------------------------------------------
+
+    def open_spool(self) -> None:
+        path = f"{self.runtime}/{self.name.decode()}.{self.segment:06d}.spool"
+        self.spool_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.spool_size = 0
+        self.spool_path = path
+
+    def spool(self, lines: bytes) -> bool:
+        """Append; False when there is no room now (the lines are kept and written first later)."""
+        data = self.unspooled + lines
+        try:
+            written = os.write(self.spool_fd, data)
+        except OSError:
+            written = 0
+        self.spool_size += written
+        self.unspooled = data[written:]
+        if self.spool_size > SPOOL_SEGMENT_BYTES and not self.unspooled:
+            self.rotate()
+        return not self.unspooled
+
+    def rotate(self) -> None:
+        old_fd, old_path = self.spool_fd, self.spool_path
+        self.segment += 1
+        try:
+            self.open_spool()
+        except OSError:
+            self.segment -= 1
+            return
+        os.close(old_fd)
+        lines = []
+        for task in self.running.values():
+            lines.append(f'["a",{task.token},{task.key}]\n')
+            if task.pid:
+                lines.append(self.start_line(task))
+        for start in self.waiting:
+            lines.append(f'["a",{start[1]},{start[2]}]\n')
+        self.spool("".join(lines).encode())
+        self.messages.append(compact(["rotated", os.path.basename(old_path)]))
+
+    def start_line(self, task: Running) -> str:
+        ticks = int((task.started + self.boot_offset()) * TICKS)
+        return f'["s",{task.token},{task.pid},{ticks},"{task.slot.decode()}"]\n'
+
+    def boot_offset(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
+
+    # ---- starting ------------------------------------------------------------------------------
+
+    def take(self, starts: list[list[Any]]) -> None:
+        self.next_token = max(self.next_token, starts[-1][1] + 1)
+        self.spool("".join([f'["a",{start[1]},{start[2]}]\n' for start in starts]).encode())
+        for start in starts:
+            start[3] = self.contexts[start[3]]
+        self.waiting += starts
+
+    def start_waiting(self) -> None:
+        """Start a few, so that ends are not held back by a long row of starts."""
+        if self.blocked_until > time.monotonic():
+            return
+        self.blocked_until = 0.0
+        if self.unspooled and not self.spool(b""):
+            self.blocked_until = time.monotonic() + RETRY_S
+            return
+        for _ in range(min(STARTS_A_TURN, len(self.waiting))):
+            if not self.start(self.waiting[0]):
+                self.blocked_until = time.monotonic() + RETRY_S
+                return
+            self.waiting.popleft()
+
+    def start(self, message: list[Any]) -> bool:
+        """Start one attempt; False when the machine has no room for it now."""
+        _, token, key, context, task_id, stem, attempt, argv, cwd, env, timeout_s, grace_s = message
+        log = context.logs + stem.encode() + b".log"
+        task = Running(token, key, context, log)
+        try:
+            self.spawn(task, task_id, stem, attempt, argv, cwd, env)
+        except NotStarted as error:
+            self.running[token] = task
+            self.report(task, [error.code, None, "not_started", str(error), None, None, None, time.time()])
+            return True
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT):
+                return False
+            self.running[token] = task
+            text = f"cannot start {argv[0]!r}: {error.strerror}"
+            self.report(task, [126, None, "not_started", text, None, None, None, time.time()])
+            return True
+        self.running[token] = task
+        self.by_pid[task.pid] = task
+        self.spool(self.start_line(task).encode())
+        if task.slot:
+            self.young.append((task.started + PROMOTE_AFTER_S, token))
+        if timeout_s is not None:
+            task.kill_at = task.started + timeout_s
+            task.why = f"timeout {grace_s}"
+            heapq.heappush(self.timers, (task.kill_at, token))
+        return True
+
+    def spawn(
+        self, task: Running, task_id: str, stem: str, attempt: int, argv: list[str], cwd: str | None,
+        env: dict[str, str] | None,
+    ) -> None:
+        context = task.context
+        full = context.env.copy()
+        if env:
+            for name, value in env.items():
+                full[os.fsencode(name)] = os.fsencode(value)
+        own = stem.encode() + b"@%d.json" % attempt
+        full[b"AIR_EXECUTOR_TASK"] = os.fsencode(task_id)
+        full[b"AIR_EXECUTOR_ATTEMPT"] = b"%d" % attempt
+        full[b"AIR_EXECUTOR_RESULT"] = context.inbox + b"results/" + own
+        full[b"AIR_EXECUTOR_INBOX"] = context.inbox + own + b"l"
+        folder = context.cwd if cwd is None else os.path.join(context.cwd, os.fsencode(cwd))
+        if folder != self.cwd:
+            try:
+                os.chdir(folder)
+            except OSError as error:
+                raise NotStarted(127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}") from None
+            self.cwd = folder
+        command = os.fsencode(argv[0])
+        path = full.get(b"PATH", b"/usr/bin:/bin")
+        program = command if b"/" in command else context.found.get((command, path)) or self.find(context, command, path)
+        out = self.open_log(task, attempt)
+        actions = [(os.POSIX_SPAWN_DUP2, self.null, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)]
+        try:
+            task.started = time.monotonic()
+            try:
+                task.pid = os.posix_spawn(
+                    program, argv, full, file_actions=actions, setpgroup=0, setsigdef=RESET_SIGNALS, setsigmask=[]
+                )
+            except FileNotFoundError:
+                if not context.found.pop((command, path), None):
+                    raise
+                program = self.find(context, command, path)  # it was moved since
+                task.pid = os.posix_spawn(
+                    program, argv, full, file_actions=actions, setpgroup=0, setsigdef=RESET_SIGNALS, setsigmask=[]
+                )
+        except BaseException as error:
+            self.give_back_slot(task)
+            if isinstance(error, OSError):
+                self.explain(error, program, argv)
+            raise
+        finally:
+            os.close(out)
+
+    def find(self, context: Context, command: bytes, path: bytes) -> bytes:
+        """Look a bare command up in the task's own PATH, as a shell would."""
+        denied = b""
+        for folder in path.split(b":"):
+            candidate = (folder or b".") + b"/" + command
+            if os.path.isfile(candidate):
+                if os.access(candidate, os.X_OK):
+                    context.found[command, path] = candidate
+                    return candidate
+                denied = denied or candidate
+        text = os.fsdecode(command)
+        if denied:
+            raise NotStarted(126, f"command {text!r}: {os.fsdecode(denied)} is not executable")
+        raise NotStarted(127, f"command {text!r} not found in PATH{hint(text)}")
+
+    def explain(self, error: OSError, program: bytes, argv: list[str]) -> None:
+        """Turn a failed exec into the shell's exit codes and a sentence that says what to do."""
+        text = argv[0]
+        if error.errno == errno.ENOENT:
+            if os.path.exists(program):
+                raise NotStarted(127, f"command {text!r}: the interpreter in its #! line does not exist") from None
+            raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
+        if error.errno == errno.ENOTDIR:
+            raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
+        if error.errno == errno.EACCES:
+            what = "is a directory" if os.path.isdir(program) else "is not executable (chmod +x)"
+            raise NotStarted(126, f"command {text!r} {what}") from None
+        if error.errno == errno.ENOEXEC:
+            raise NotStarted(126, f"command {text!r} is neither a program nor a script with a #! line") from None
+        if error.errno == errno.E2BIG:
+            raise NotStarted(126, f"command {text!r}: arguments and environment are too long for the system") from None
+
+    # ---- logs ----------------------------------------------------------------------------------
+
+    def open_log(self, task: Running, attempt: int) -> int:
+        """Open the file that takes the output of an attempt.
+
+        A first attempt writes to a *slot*, a file that gets the task's name when it outlives 100 ms or has
+        written anything; a slot left empty serves the next task, so that silent short tasks cost no file.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        context = task.context
+        if attempt > 1:
+            stem = task.log[:-4]
+            try:
+                os.rename(task.log, stem + b"@%d.log" % (attempt - 1))
+            except FileNotFoundError:
+                pass
+            return os.open(task.log, flags, 0o660)
+        if context.free_slots:
+            task.slot = context.free_slots.pop()
+        else:
+            self.slot_serial += 1
+            task.slot = b"@slot-%s-%d" % (self.name, self.slot_serial)
+        try:
+            return os.open(context.logs + task.slot, flags, 0o660)
+        except FileNotFoundError:
+            os.makedirs(context.logs, exist_ok=True)
+            return os.open(context.logs + task.slot, flags, 0o660)
+
+    def give_back_slot(self, task: Running) -> None:
+        if task.slot:
+            task.context.free_slots.append(task.slot)
+            task.slot = b""
+
+    def settle_log(self, task: Running) -> None:
+        """Give what a short task wrote the task's name; keep an empty slot that nobody writes to any more."""
+        if not task.slot:
+            return
+        path = task.context.logs + task.slot
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            task.slot = b""
+            return
+        try:
+            unused = os.fstat(fd).st_size == 0 and not self.has_writer(fd)
+        finally:
+            os.close(fd)
+        if not unused:
+            self.name_log(task)
+        elif task.context.closed:
+            os.unlink(path)
+        else:
+            self.give_back_slot(task)
+
+    def has_writer(self, fd: int) -> bool:
+        """Whether a child that outlived its task still has the file open (a lease is refused then)."""
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError:
+            return True
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+
+    def name_log(self, task: Running) -> None:
+        try:
+            os.rename(task.context.logs + task.slot, task.log)
+        except OSError:
+            pass
+        task.slot = b""
+
+    def promote(self) -> None:
+        if not self.young:
+            return
+        now = time.monotonic()
+        done = 0
+        for due, token in self.young:
+            task = self.running.get(token)
+            if due > now and task is not None:
+                break
+            done += 1
+            if task is not None and task.slot and task.end is None:
+                self.name_log(task)
+        del self.young[:done]
+
+    def remove_slots(self, context: Context) -> None:
+        for slot in context.free_slots:
+            try:
+                os.unlink(context.logs + slot)
+            except OSError:
+                pass
+        context.free_slots.clear()
+
+    # ---- ending --------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        ended = []
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            task = self.by_pid.pop(pid, None)
+            if task is None:
+                continue
+            code = signal_name = reason = error = None
+            if os.WIFSIGNALED(status):
+                reason = "signal"
+                signal_name = name_of(os.WTERMSIG(status))
+                error = f"ended by {signal_name}"
+            else:
+                code = os.WEXITSTATUS(status)
+                if code:
+                    reason, error = "exit", f"exit code {code}"
+            end = [
+                code,
+                signal_name,
+                reason,
+                error,
+                round(time.monotonic() - task.started, 6),
+                round(usage.ru_utime + usage.ru_stime, 6),
+                usage.ru_maxrss * 1024 / 1e6,
+                time.time(),
+            ]
+            task.end = end
+            if task.killed:
+                self.linger(task)
+            else:
+                ended.append(task)
+        if ended:
+            self.report_all(ended)
+
+    def report(self, task: Running, end: list[Any]) -> None:
+        task.end = end
+        self.report_all([task])
+
+    def report_all(self, tasks: list[Running]) -> None:
+        """Settle logs, spool the ends, then tell the manager."""
+        entries = []
+        for task in tasks:
+            self.settle_log(task)
+            del self.running[task.token]
+            assert task.end is not None
+            entries.append(compact(["x", task.token, *task.end]))
+        self.spool(("\n".join(entries) + "\n").encode())
+        self.messages += entries
+
+    def kill(self, token: int, grace_s: float, why: str) -> None:
+        """TERM to the process group; KILL follows after the grace time."""
+        for position, start in enumerate(self.waiting):
+            if start[1] == token:
+                del self.waiting[position]
+                task = Running(token, start[2], start[3], b"")
+                self.running[token] = task
+                self.report(task, [None, None, "cancelled", "cancelled before it started", None, None, None, time.time()])
+                return
+        task_or_none = self.running.get(token)
+        if task_or_none is None or task_or_none.killed or task_or_none.end is not None:
+            return
+        task = task_or_none
+        task.killed = True
+        task.why = why
+        task.kill_at = time.monotonic() + grace_s
+        task.give_up_at = task.kill_at + GIVE_UP_AFTER_S
+        signal_group(task.pid, signal.SIGTERM)
+        signal_group(task.pid, signal.SIGCONT)
+        heapq.heappush(self.timers, (task.kill_at, token))
+
+    def run_timers(self) -> None:
+        now = time.monotonic()
+        while self.timers and self.timers[0][0] <= now:
+            due, token = heapq.heappop(self.timers)
+            task = self.running.get(token)
+            if task is None or task.kill_at != due:
+                continue
+            if task.killed:
+                signal_group(task.pid, signal.SIGKILL)
+                task.kill_at = now + 0.2  # again, for processes forked meanwhile
+                heapq.heappush(self.timers, (task.kill_at, token))
+            elif task.why.startswith("timeout") and task.end is None:
+                self.kill(token, float(task.why.split()[1]), "timeout")
+
+    def linger(self, task: Running) -> None:
+        """The first process of a killed task is gone; report it when its whole group is."""
+        self.lingering[task.token] = task
+
+    def check_lingering(self) -> None:
+        gone = []
+        for task in self.lingering.values():
+            if group_lives(task.pid) and time.monotonic() < task.give_up_at:
+                continue
+            gone.append(task)
+        for task in gone:
+            del self.lingering[task.token]
+            end = task.end
+            assert end is not None
+            if end[2] is not None or task.why == "timeout":
+                end[2] = task.why
+                end[3] = "timed out" if task.why == "timeout" else "cancelled while it ran"
+            self.report_all([task])
+
+
+def compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def signal_group(pgid: int, number: int) -> None:
+    try:
+        os.killpg(pgid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def group_lives(pgid: int) -> bool:
+    try:
+        os.killpg(pgid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def hint(command: str) -> str:
+    """For a whole command line put into `command`."""
+    if " " in command.strip():
+        return "; it has spaces: put the words into `args`, or set `shell: true`"
+    return ""
+
+
+def name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def main() -> None:
+    name, fd, runtime = sys.argv[1:]
+    listener = socket.socket(fileno=int(fd))
+    listener.setblocking(False)
+    Launcher(name, listener, runtime).run()
+
+
+if __name__ == "__main__":
+    main()

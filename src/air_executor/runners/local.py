@@ -1,0 +1,498 @@
+"""The manager's side of the launchers on this machine: start them, speak with them, find them again."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from air_executor.errors import BaseUnusable
+from air_executor.lifecycle import AttemptEnd
+from air_executor.model import Usage
+from air_executor.names import file_stem
+from air_executor.runners.base import AttemptKey, Launch, RunContext
+from air_executor.store.layout import Base
+
+__all__ = ["LocalRunner"]
+
+HELLO_TIMEOUT_S: Final = 10.0
+_SPOOL_NAME = re.compile(r"(?P<launcher>.+)\.(?P<segment>\d{6})\.spool")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class _Launcher:
+    """One launcher program and the connection to it."""
+
+    def __init__(self, name: str, conn: socket.socket, process: subprocess.Popen[bytes] | None) -> None:
+        self.name = name
+        self.conn = conn
+        self.process = process
+        self.pid = 0
+        self.next_token = 1
+        self.tokens: dict[int, AttemptKey] = {}
+        self.contexts: dict[int, int] = {}
+        """id of a `RunContext` -> its number on this connection."""
+        self.kept: list[RunContext] = []
+        self.reserved = 0
+        self.outgoing: list[Any] = []
+        self.unsent = bytearray()
+        self.received = bytearray()
+        self.hello: list[Any] | None = None
+
+
+class _Spooled:
+    """What the spools of one launcher say of one attempt."""
+
+    __slots__ = ("end", "key", "kill_at", "pid", "slot", "ticks", "token")
+
+    def __init__(self, token: int, key: AttemptKey) -> None:
+        self.token = token
+        self.key = key
+        self.pid = 0
+        self.ticks = 0
+        self.slot = ""
+        self.kill_at = 0.0
+        self.end: AttemptEnd | None = None
+
+
+class LocalRunner:
+    """Launchers on this machine, one for each CPU up to eight."""
+
+    def __init__(self, base: Base, launchers: int | None = None, *, log: Any = None) -> None:
+        self._base = base
+        self._wanted = launchers or min(8, len(os.sched_getaffinity(0)))
+        self._launchers: dict[str, _Launcher] = {}
+        self._where: dict[AttemptKey, tuple[_Launcher, int]] = {}
+        self._ready: deque[tuple[AttemptKey, AttemptEnd]] = deque()
+        self._adopted: dict[int, _Spooled] = {}
+        """pidfd -> an attempt whose launcher is gone."""
+        self._numbers = itertools.count(1)
+        self.finished_spools: list[Path] = []
+        """Spool files that may go once the journals hold what they say."""
+        self.poller = select.epoll()
+
+    # ---- start and recovery -------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Bring the number of launchers up to what is wanted."""
+        while len(self._launchers) < self._wanted:
+            self._spawn_launcher()
+
+    def _spawn_launcher(self) -> None:
+        name = f"launcher-{os.getpid()}-{next(self._numbers)}-{os.urandom(2).hex()}"
+        path = self._base.runtime / f"{name}.sock"
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        folder = os.open(self._base.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # By way of the descriptor the name fits into a socket address however deep the base is.
+            short = f"/proc/self/fd/{folder}/{path.name}"
+            listener.bind(short)
+            path.chmod(0o600)
+            listener.listen(4)
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *("-I", "-S", "-X", "utf8", str(Path(__file__).with_name("launcher.py"))),
+                    *(name, str(listener.fileno()), str(self._base.runtime)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+                cwd="/",
+            )
+            conn.connect(short)
+        except OSError as error:
+            raise BaseUnusable(f"cannot start a launcher in {self._base.runtime}: {error}") from error
+        finally:
+            os.close(folder)
+            listener.close()
+        self._greet(name, conn, process)
+
+    def _greet(self, name: str, conn: socket.socket, process: subprocess.Popen[bytes] | None) -> _Launcher:
+        conn.settimeout(HELLO_TIMEOUT_S)
+        launcher = _Launcher(name, conn, process)
+        while launcher.hello is None:
+            data = conn.recv(65_536)
+            if not data:
+                raise ConnectionError(f"launcher {name} closed the connection")
+            launcher.received += data
+            for message in self._frames(launcher):
+                if message[0] == "hello":
+                    launcher.hello = message
+        _, launcher.pid, launcher.next_token, _ = launcher.hello
+        conn.setblocking(False)
+        self._launchers[name] = launcher
+        self.poller.register(conn.fileno(), select.EPOLLIN)
+        return launcher
+
+    def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
+        """Find again what an earlier manager had started.
+
+        Ends that spools hold come with the next `collect`; what still runs is watched on. Gives those of
+        `running` that no launcher ever accepted: they may be started as if for the first time.
+        """
+        unknown = set(running)
+        spools: dict[str, list[Path]] = {}
+        for path in sorted(self._base.runtime.glob("*.spool")):
+            if found := _SPOOL_NAME.fullmatch(path.name):
+                spools.setdefault(found["launcher"], []).append(path)
+        for name, paths in spools.items():
+            launcher = self._reconnect(name)  # before reading: what it still had to accept is in the spool then
+            alive = set(launcher.hello[3]) if launcher is not None and launcher.hello is not None else set()
+            for attempt in _read_spools(paths).values():
+                if attempt.key not in running:
+                    continue
+                unknown.discard(attempt.key)
+                if attempt.end is not None:
+                    self._ready.append((attempt.key, attempt.end))
+                elif launcher is not None and attempt.token in alive:
+                    launcher.tokens[attempt.token] = attempt.key
+                    self._where[attempt.key] = (launcher, attempt.token)
+                elif launcher is not None:
+                    self._ready.append((attempt.key, _lost("its launcher does not know it any more")))
+                else:
+                    self._adopt(attempt)
+            if launcher is None:
+                self.finished_spools += paths
+                with contextlib.suppress(OSError):
+                    (self._base.runtime / f"{name}.sock").unlink()
+            else:
+                self.finished_spools += paths[:-1]
+        return unknown
+
+    def _reconnect(self, name: str) -> _Launcher | None:
+        conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        folder = os.open(self._base.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            conn.connect(f"/proc/self/fd/{folder}/{name}.sock")
+            return self._greet(name, conn, None)
+        except OSError:
+            conn.close()
+            return None
+        finally:
+            os.close(folder)
+
+    def _adopt(self, attempt: _Spooled) -> None:
+        """Watch a process whose launcher is gone; its exit code can only be had while it is our child."""
+        if not attempt.pid:
+            self._ready.append((attempt.key, _lost("its launcher was killed while starting it")))
+            return
+        try:
+            pidfd = os.pidfd_open(attempt.pid)
+        except OSError:
+            self._ready.append((attempt.key, _lost("its launcher was killed and it ended unseen")))
+            return
+        if not _same_process(attempt.pid, attempt.ticks):
+            os.close(pidfd)
+            self._ready.append((attempt.key, _lost("its launcher was killed and it ended unseen")))
+            return
+        if attempt.slot:
+            self._name_slot(attempt)
+        self._adopted[pidfd] = attempt
+        self.poller.register(pidfd, select.EPOLLIN)
+
+    def _name_slot(self, attempt: _Spooled) -> None:
+        logs = self._base.jobs / attempt.key.job / "logs"
+        target = logs / f"{file_stem(attempt.key.task)}.log"
+        with contextlib.suppress(OSError):
+            if not target.exists():
+                (logs / attempt.slot).rename(target)
+
+    # ---- what the manager asks ----------------------------------------------------------------
+
+    def fds(self) -> list[int]:
+        return [self.poller.fileno()]
+
+    def choose(self) -> str:
+        if not self._launchers:
+            self.open()
+        return min(self._launchers.values(), key=lambda one: len(one.tokens) + one.reserved).name
+
+    def reserve(self, name: str, key: AttemptKey) -> None:
+        """Count an attempt that will be handed over, so that the next one goes elsewhere."""
+        if name in self._launchers:
+            self._launchers[name].reserved += 1
+
+    def start(self, name: str, launch: Launch) -> None:
+        launcher = self._launchers.get(name) or self._launchers[self.choose()]
+        launcher.reserved = 0
+        token = launcher.next_token
+        launcher.next_token += 1
+        launcher.tokens[token] = launch.key
+        self._where[launch.key] = (launcher, token)
+        key = launch.key
+        launcher.outgoing.append(
+            (
+                "run",
+                token,
+                _encode(key).decode(),
+                self._context_number(launcher, launch.context),
+                key.task,
+                file_stem(key.task),
+                key.attempt,
+                launch.argv,
+                launch.cwd,
+                launch.env,
+                launch.timeout_s,
+                launch.grace_s,
+            )
+        )
+
+    def _context_number(self, launcher: _Launcher, context: RunContext) -> int:
+        number = launcher.contexts.get(id(context))
+        if number is None:
+            number = launcher.contexts[id(context)] = len(launcher.kept)
+            launcher.kept.append(context)
+            fields = {"dir": str(context.job.path), "env": context.env, "cwd": context.cwd}
+            launcher.outgoing.append(("ctx", number, fields))
+        return number
+
+    def forget_run(self, context: RunContext) -> None:
+        """The run has ended: launchers may drop what they keep for it."""
+        for launcher in self._launchers.values():
+            number = launcher.contexts.pop(id(context), None)
+            if number is not None:
+                launcher.outgoing.append(("drop", number))
+
+    def stop(self, key: AttemptKey, grace_s: float) -> None:
+        place = self._where.get(key)
+        if place is not None:
+            launcher, token = place
+            launcher.outgoing.append(("kill", token, grace_s))
+            return
+        for attempt in self._adopted.values():
+            if attempt.key == key:
+                _signal_group(attempt.pid, signal.SIGTERM)
+                _signal_group(attempt.pid, signal.SIGCONT)
+                attempt.kill_at = time.monotonic() + grace_s
+
+    def wake_at(self) -> float | None:
+        """When (monotonic seconds) `collect` should be called though nothing came in."""
+        return min((a.kill_at for a in self._adopted.values() if a.kill_at), default=None)
+
+    def reap_orphans(self) -> None:
+        """Wait for processes that became our children when their parents died."""
+        by_pid = {attempt.pid: fd for fd, attempt in self._adopted.items()}
+        while True:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if info is None:
+                return
+            if info.si_pid in by_pid:
+                self._adopted_ended(by_pid.pop(info.si_pid))
+            else:
+                for launcher in self._launchers.values():
+                    if launcher.pid == info.si_pid and launcher.process is not None:
+                        launcher.process.poll()
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(info.si_pid, os.WNOHANG)
+
+    def flush(self) -> None:
+        for launcher in list(self._launchers.values()):
+            if launcher.outgoing:
+                body = _encode(launcher.outgoing)
+                launcher.outgoing.clear()
+                launcher.unsent += len(body).to_bytes(4, "big") + body
+            if launcher.unsent:
+                self._send(launcher)
+
+    def _send(self, launcher: _Launcher) -> None:
+        try:
+            sent = launcher.conn.send(launcher.unsent)
+            del launcher.unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return  # `collect` sees the closed connection
+        events = select.EPOLLIN | (select.EPOLLOUT if launcher.unsent else 0)
+        self.poller.modify(launcher.conn.fileno(), events)
+
+    def collect(self) -> list[tuple[AttemptKey, AttemptEnd]]:
+        for attempt in self._adopted.values():
+            if attempt.kill_at and attempt.kill_at <= time.monotonic():
+                _signal_group(attempt.pid, signal.SIGKILL)
+                attempt.kill_at = 0.0
+        for fd, _ in self.poller.poll(0):
+            if fd in self._adopted:
+                self._adopted_ended(fd)
+                continue
+            for launcher in list(self._launchers.values()):
+                if launcher.conn.fileno() == fd:
+                    self._receive(launcher)
+        ends = list(self._ready)
+        self._ready.clear()
+        return ends
+
+    def close(self, *, quit_launchers: bool = True) -> None:
+        """Let go of the launchers; idle ones end, the others when their tasks have ended."""
+        if quit_launchers:
+            for launcher in self._launchers.values():
+                launcher.outgoing.append(("quit",))
+        self.flush()
+        for launcher in self._launchers.values():
+            launcher.conn.close()
+        for pidfd in self._adopted:
+            os.close(pidfd)
+        self.poller.close()
+
+    @property
+    def adopted_pids(self) -> set[int]:
+        return {attempt.pid for attempt in self._adopted.values()}
+
+    # ---- receiving ----------------------------------------------------------------------------
+
+    def _frames(self, launcher: _Launcher) -> list[Any]:
+        messages: list[Any] = []
+        received = launcher.received
+        while len(received) >= 4:
+            size = int.from_bytes(received[:4], "big")
+            if len(received) < 4 + size:
+                break
+            messages += _decode(received[4 : 4 + size])
+            del received[: 4 + size]
+        return messages
+
+    def _receive(self, launcher: _Launcher) -> None:
+        if launcher.unsent:
+            self._send(launcher)
+        closed = False
+        try:
+            data = launcher.conn.recv(1_048_576)
+            closed = not data
+            launcher.received += data
+        except BlockingIOError:
+            return
+        except OSError:
+            closed = True
+        for message in self._frames(launcher):
+            if message[0] == "x":
+                key = launcher.tokens.pop(message[1], None)
+                if key is not None:
+                    self._where.pop(key, None)
+                    self._ready.append((key, _end_of(message)))
+            elif message[0] == "rotated":
+                self.finished_spools.append(self._base.runtime / message[1])
+        if closed:
+            self._launcher_gone(launcher)
+
+    def _launcher_gone(self, launcher: _Launcher) -> None:
+        """A launcher died: its spool tells what ended and what runs on; another takes its place."""
+        self.poller.unregister(launcher.conn.fileno())
+        launcher.conn.close()
+        del self._launchers[launcher.name]
+        if launcher.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                launcher.process.wait(1.0)
+        paths = sorted(self._base.runtime.glob(f"{launcher.name}.*.spool"))
+        spooled = _read_spools(paths)
+        for token, key in launcher.tokens.items():
+            self._where.pop(key, None)
+            attempt = spooled.get(token)
+            if attempt is None:
+                self._ready.append((key, _lost("its launcher was killed before accepting it")))
+            elif attempt.end is not None:
+                self._ready.append((key, attempt.end))
+            else:
+                self._adopt(attempt)
+        self.finished_spools += paths
+        with contextlib.suppress(OSError):
+            (self._base.runtime / f"{launcher.name}.sock").unlink()
+        self.open()
+
+    def _adopted_ended(self, pidfd: int) -> None:
+        attempt = self._adopted.pop(pidfd)
+        self.poller.unregister(pidfd)
+        try:
+            info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        except ChildProcessError:
+            info = None
+        finally:
+            os.close(pidfd)
+        if info is None:
+            self._ready.append((attempt.key, _lost("its launcher was killed; it has ended, how is not known")))
+            return
+        now = time.time()
+        run_s = time.clock_gettime(time.CLOCK_BOOTTIME) - attempt.ticks / os.sysconf("SC_CLK_TCK")
+        if info.si_code == os.CLD_EXITED:
+            code = info.si_status
+            end = AttemptEnd(ended_at=now, exit_code=code, run_s=run_s)
+            if code:
+                end.reason, end.error = "exit", f"exit code {code}"
+        else:
+            name = signal.Signals(info.si_status).name
+            end = AttemptEnd(ended_at=now, signal=name, reason="signal", error=f"ended by {name}", run_s=run_s)
+        self._ready.append((attempt.key, end))
+
+
+def _end_of(message: list[Any]) -> AttemptEnd:
+    _, _, code, signal_name, reason, error, run_s, cpu_s, memory_mb, ended_at = message
+    usage = None if cpu_s is None else Usage(cpu_s, memory_mb)
+    return AttemptEnd(
+        ended_at=ended_at,
+        exit_code=code,
+        signal=signal_name,
+        reason=reason,
+        error=error,
+        run_s=run_s,
+        usage=usage,
+    )
+
+
+def _lost(why: str) -> AttemptEnd:
+    return AttemptEnd(ended_at=time.time(), reason="lost", error=f"lost: {why}")
+
+
+def _read_spools(paths: list[Path]) -> dict[int, _Spooled]:
+    """Token -> attempt, from all segments of one launcher; a torn last line is passed over."""
+    attempts: dict[int, _Spooled] = {}
+    for path in paths:
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        for line in data.split(b"\n"):
+            try:
+                record = _decode(line)
+                kind, token = record[0], record[1]
+                if kind == "a":
+                    attempts[token] = _Spooled(token, AttemptKey(*record[2]))
+                elif kind == "s" and token in attempts:
+                    attempt = attempts[token]
+                    attempt.pid, attempt.ticks, attempt.slot = record[2:5]
+                elif kind == "x" and token in attempts:
+                    attempts[token].end = _end_of(record)
+            except (msgspec.DecodeError, TypeError, ValueError, IndexError):
+                continue
+    return attempts
+
+
+def _same_process(pid: int, ticks: int) -> bool:
+    """Whether `pid` is still the process that started `ticks` clock ticks after boot."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return abs(int(text.rpartition(")")[2].split()[19]) - ticks) <= 2
+
+
+def _signal_group(pgid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pgid, number)

@@ -1,0 +1,141 @@
+"""Which task starts next: priority first, then the run with the fewest running tasks, then order.
+
+Pure: the manager tells what changed and asks; nothing here knows processes or files. Runs stand in one
+heap with lazily replaced entries, so a decision costs O(log runs) however many tasks wait.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+
+from msgspec import Struct
+
+from air_executor.lifecycle import Run
+from air_executor.model import Task, TaskSpec
+
+__all__ = ["Capacity", "Scheduler"]
+
+PATIENCE_S = 10.0
+"""How long tasks that ask for cpus or memory may be overtaken by smaller ones before they hold the queue."""
+
+
+class Capacity(Struct):
+    """What the machine offers: tasks at once, CPUs and memory (MB) for the tasks that name their need."""
+
+    slots: int
+    cpus: float
+    memory_mb: float
+
+    def lacks(self, spec: TaskSpec) -> str | None:
+        """Why a task could never run here, or None."""
+        if spec.cpus is not None and spec.cpus > self.cpus:
+            return f"needs {spec.cpus:g} cpus, this manager has {self.cpus:g} (--cpus)"
+        if spec.memory_mb is not None and spec.memory_mb > self.memory_mb:
+            return f"needs {spec.memory_mb:g} MB of memory, this manager has {self.memory_mb:g} (--memory-mb)"
+        return None
+
+
+class Scheduler:
+    """Chooses among the ready tasks of all runs, within `Capacity`."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self.free = Capacity(capacity.slots, capacity.cpus, capacity.memory_mb)
+        self._heap: list[tuple[int, int, int, int]] = []
+        self._runs: dict[int, Run] = {}
+        self._keys: dict[int, int] = {}
+        """id of the run -> serial of its one valid heap entry."""
+        self._serial = 0
+        self._aside: list[tuple[int, float, int, Run, Task]] = []
+        """Tasks that did not fit: (-priority, since, serial, run, task), best first."""
+
+    def note(self, run: Run, now: float) -> None:
+        """Look at `run` again: something of it became ready, ended, or may start by now."""
+        key = id(run)
+        task = run.peek(now)
+        if task is None:
+            self._keys.pop(key, None)
+            self._runs.pop(key, None)
+            return
+        self._serial += 1
+        self._keys[key] = self._serial
+        self._runs[key] = run
+        heappush(self._heap, (-task.spec.priority, run.counts["running"], self._serial, key))
+        if len(self._heap) > 4 * len(self._keys) + 64:
+            self._heap = [entry for entry in self._heap if self._keys.get(entry[3]) == entry[2]]
+            heapify(self._heap)
+
+    def forget(self, run: Run) -> None:
+        """Drop an ended or replaced run."""
+        self._keys.pop(id(run), None)
+        self._runs.pop(id(run), None)
+        self._aside = [entry for entry in self._aside if entry[3] is not run]
+
+    def occupy(self, spec: TaskSpec) -> None:
+        """Count a task as running."""
+        self.free.slots -= 1
+        self.free.cpus -= spec.cpus or 0.0
+        self.free.memory_mb -= spec.memory_mb or 0.0
+
+    def release(self, spec: TaskSpec) -> None:
+        """Count a task as ended."""
+        self.free.slots += 1
+        self.free.cpus += spec.cpus or 0.0
+        self.free.memory_mb += spec.memory_mb or 0.0
+
+    def next(self, now: float) -> tuple[Run, Task] | None:
+        """The next task to start, or None. The caller starts it (`Run.start`), then calls `note` for its run."""
+        if self.free.slots <= 0:
+            return None
+        waiting = self._fitting_aside(now)
+        while self._heap:
+            priority, _, serial, key = self._heap[0]
+            if self._keys.get(key) != serial:
+                heappop(self._heap)
+                continue
+            if waiting is not None and waiting[0] <= priority:
+                break
+            heappop(self._heap)
+            del self._keys[key]
+            run = self._runs[key]
+            task = run.peek(now)
+            if task is None:
+                continue
+            run.take(task)
+            spec = task.spec
+            if (spec.cpus is not None or spec.memory_mb is not None) and not self._may_pass(spec, now):
+                self._serial += 1
+                self._aside.append((-spec.priority, now, self._serial, run, task))
+                self._aside.sort(key=lambda entry: entry[:3])
+                self.note(run, now)
+                continue
+            self.occupy(spec)
+            return run, task
+        if waiting is None:
+            return None
+        self._aside.remove(waiting)
+        _, _, _, run, task = waiting
+        if task.status != "pending":
+            return self.next(now)
+        if not run.allows(task, now):
+            run.put_back(task)
+            self.note(run, now)
+            return self.next(now)
+        self.occupy(task.spec)
+        return run, task
+
+    def _fits(self, spec: TaskSpec) -> bool:
+        cpus, memory_mb = spec.cpus or 0.0, spec.memory_mb or 0.0
+        return cpus <= self.free.cpus + 1e-9 and memory_mb <= self.free.memory_mb + 1e-9
+
+    def _may_pass(self, spec: TaskSpec, now: float) -> bool:
+        impatient = any(now - since > PATIENCE_S for _, since, _, _, _ in self._aside)
+        return not impatient and self._fits(spec)
+
+    def _fitting_aside(self, now: float) -> tuple[int, float, int, Run, Task] | None:
+        for entry in self._aside:
+            if self._fits(entry[4].spec):
+                return entry
+            if now - entry[1] > PATIENCE_S:
+                return None
+        return None

@@ -1,0 +1,74 @@
+"""What can be set, its defaults, and where each value came from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from air_executor.errors import InvalidInput
+
+__all__ = ["Settings", "load_settings"]
+
+
+class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Settings of a manager. The comment under each is its documentation."""
+
+    slots: Annotated[int, Meta(ge=1)] = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    """Tasks that run at once, of all jobs together (default: the CPUs this process may use)."""
+    cpus: Annotated[float, Meta(gt=0)] = msgspec.field(default_factory=lambda: float(len(os.sched_getaffinity(0))))
+    """CPUs that tasks naming `cpus` share (default: the CPUs this process may use)."""
+    memory_mb: Annotated[float, Meta(gt=0)] = msgspec.field(
+        default_factory=lambda: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    )
+    """Memory that tasks naming `memory_mb` share (default: the machine's)."""
+    launchers: Annotated[int, Meta(ge=1, le=64)] = msgspec.field(
+        default_factory=lambda: min(8, len(os.sched_getaffinity(0)))
+    )
+    """Launcher processes (default: one a CPU, at most 8)."""
+    sync: Literal["each", "group", "off"] = "group"
+    """When journals go to the disk: before every start, every 20 ms, or when the system likes."""
+    grace_s: Annotated[float, Meta(ge=0)] = 5.0
+    """Time between TERM and KILL when a task is stopped."""
+    poll_interval_s: Annotated[float, Meta(gt=0)] = 1.0
+    """How often folders are looked at where the system gives no notification."""
+
+
+def load_settings(config: Path, options: dict[str, Any] | None = None) -> tuple[Settings, dict[str, str]]:
+    """Settings from defaults, `config` (TOML), `AIR_EXECUTOR_<NAME>` and `options`, the later ones first.
+
+    The second value tells where each came from. Raises `InvalidInput` naming the place of a bad value.
+    """
+    values: dict[str, Any] = {}
+    origin = dict.fromkeys(Settings.__struct_fields__, "default")
+    try:
+        from_file = tomllib.loads(config.read_text()) if config.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InvalidInput(f"{config}: {error}") from None
+    from_env = {
+        name: os.environ[variable]
+        for name in Settings.__struct_fields__
+        if (variable := f"AIR_EXECUTOR_{name.upper()}") in os.environ
+    }
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    for place, found in ((str(config), from_file), ("environment", from_env), ("option", given)):
+        for name, value in found.items():
+            values[name] = _checked(name, value, place)
+            origin[name] = f"AIR_EXECUTOR_{name.upper()}" if place == "environment" else place
+    return Settings(**values), origin
+
+
+def _checked(name: str, value: Any, place: str) -> Any:
+    kind = get_type_hints(Settings, include_extras=True).get(name)
+    if kind is None:
+        known = ", ".join(Settings.__struct_fields__)
+        raise InvalidInput(f"{place}: unknown setting {name!r} (known: {known})")
+    try:
+        return msgspec.convert(value, kind, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        allowed = f" (one of {', '.join(get_args(kind))})" if name == "sync" else ""
+        raise InvalidInput(f"{place}: setting {name!r}: {str(error).lower()}{allowed}, got {value!r}") from None

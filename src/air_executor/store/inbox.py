@@ -1,0 +1,98 @@
+"""The inbox: what clients and tasks leave for the manager, a JSON object a line.
+
+A line with `command` is a task; a line with `request` asks for something else; a line with `progress`
+tells how far a task is. Clients drop whole files (write, sync, rename); a task appends to a file of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from air_executor.store.files import sync_folder, write_all
+
+__all__ = ["append_records", "drop_records", "drop_files", "read_records"]
+
+DROP_SUFFIX = ".drop.jsonl"
+
+
+def encode_records(records: list[dict[str, Any]]) -> bytes:
+    """The lines of `records`, with a newline first too, so that a torn line before cannot spoil them."""
+    lines = [json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode() for record in records]
+    return b"\n" + b"\n".join(lines) + b"\n"
+
+
+def append_records(path: Path, records: list[dict[str, Any]]) -> None:
+    """Append in one write, which the kernel does not mix with others' on a local file system."""
+    data = encode_records(records)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        written = os.write(fd, data)
+        if written != len(data):
+            raise OSError(f"only {written} of {len(data)} bytes could be written to {path}")
+    finally:
+        os.close(fd)
+
+
+def drop_name() -> str:
+    """A new file name for a drop; names sort by time."""
+    return f"{time.time_ns():020d}-{os.urandom(6).hex()}{DROP_SUFFIX}"
+
+
+def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = None, mode: int = 0o600) -> str:
+    """Leave `records` as one file; they are on disk and wholly visible when this returns its name."""
+    name = name or drop_name()
+    part = inbox / f".{name}.part"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        os.fchmod(fd, mode)
+        write_all(fd, encode_records(records))
+        os.fsync(fd)
+    except OSError:
+        part.unlink()
+        raise
+    finally:
+        os.close(fd)
+    part.rename(inbox / name)
+    sync_folder(inbox)
+    return name
+
+
+def drop_files(inbox: Path) -> list[str]:
+    """Names of the dropped files, oldest first."""
+    try:
+        return sorted(name for name in os.listdir(inbox) if name.endswith(DROP_SUFFIX) and name[0] != ".")
+    except FileNotFoundError:
+        return []
+
+
+def read_records(path: Path, offset: int, *, whole: bool) -> tuple[list[tuple[int, bytes]], int]:
+    """Lines of `path` from `offset` on, each with its own offset, and where to read on.
+
+    A last line without newline is left for later, unless `whole` says that no more will come.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return [], offset
+    try:
+        size = os.fstat(fd).st_size
+        data = os.pread(fd, size - offset, offset) if size > offset else b""
+        while 0 < len(data) < size - offset:
+            more = os.pread(fd, size - offset - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+    finally:
+        os.close(fd)
+    end = len(data) if whole else data.rfind(b"\n") + 1
+    records = []
+    position = 0
+    for line in data[:end].split(b"\n"):
+        if line.strip():
+            records.append((offset + position, line))
+        position += len(line) + 1
+    return records, offset + end

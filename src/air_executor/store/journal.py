@@ -1,0 +1,147 @@
+"""The journal: one event a line, append-only, the truth about a run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from air_executor import events as ev
+from air_executor.errors import JournalUnreadable
+
+__all__ = ["Journal", "JournalFollower", "read_journal"]
+
+
+class Journal:
+    """The write end. Keeps what could not be written (no room) and writes it first the next time."""
+
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        self._end = os.fstat(self._fd).st_size
+        self._pending = bytearray()
+        self.unsynced = False
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._end
+
+    @property
+    def blocked(self) -> bool:
+        """Whether events wait for room; nothing that follows from them may be done yet."""
+        return bool(self._pending)
+
+    def append(self, events: list[ev.Event]) -> None:
+        """Write the lines of `events`; `OSError` when they could not all be written, they are kept then."""
+        data = ev.encode_events(events) if events else b""
+        if self._pending:
+            self._pending += data
+            data = bytes(self._pending)
+        done = 0
+        try:
+            while done < len(data):
+                written = os.pwrite(self._fd, data[done:] if done else data, self._end)
+                done += written
+                self._end += written
+                self.unsynced = True
+        except OSError:
+            self._pending = bytearray(data[done:])
+            raise
+        self._pending.clear()
+
+    def sync(self) -> None:
+        """Return when what was written is on the disk."""
+        if self.unsynced:
+            self.unsynced = False
+            try:
+                os.fdatasync(self._fd)
+            except OSError:
+                self.unsynced = True
+                raise
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_journal(path: Path) -> tuple[list[ev.Event], int]:
+    """The events of a journal and the offset where its whole lines end (later bytes are a torn record).
+
+    Raises `JournalUnreadable` for a newer version, or a damaged line that is not the last.
+    """
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    lines = data[:end].split(b"\n")[:-1]
+    events: list[ev.Event] = []
+    offset = 0
+    for number, line in enumerate(lines, 1):
+        try:
+            event = ev.decode_event(line)
+        except msgspec.DecodeError as error:
+            if number == len(lines):
+                return events, offset  # a torn write may hold a newline of the next record's place
+            raise _unreadable(path, number, line, error) from None
+        if number == 1 and (not isinstance(event, ev.RunCreated) or event.version > ev.SCHEMA_VERSION):
+            raise _unreadable(path, 1, line, None)
+        events.append(event)
+        offset += len(line) + 1
+    return events, offset
+
+
+def _unreadable(path: Path, number: int, line: bytes, error: Exception | None) -> JournalUnreadable:
+    with contextlib.suppress(msgspec.DecodeError, AttributeError):
+        version = msgspec.json.decode(line).get("version")
+        if isinstance(version, int) and version > ev.SCHEMA_VERSION:
+            return JournalUnreadable(
+                f"{path}: written by a newer Air-Executor (journal version {version}, "
+                f"this one reads up to {ev.SCHEMA_VERSION}); upgrade Air-Executor"
+            )
+    return JournalUnreadable(f"{path}, line {number}: {error or 'expected a RunCreated event'}")
+
+
+class JournalFollower:
+    """Reads a journal as it grows; sees when a new run has begun in the same folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+        self._inode = 0
+        self._rest = b""
+
+    def read(self, at_most: int = 8_000_000) -> Iterator[tuple[bool, ev.Event]]:
+        """The new events, each with whether it is the first of another run than before.
+
+        Lines this version does not know are passed over: whoever only looks need not understand all.
+        """
+        try:
+            info = os.stat(self.path)
+        except FileNotFoundError:
+            return
+        fresh = False
+        if info.st_ino != self._inode:
+            self.close()
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._inode = os.fstat(self._fd).st_ino
+            self._rest = b""
+            fresh = True
+        while at_most > 0 and (data := os.read(self._fd, min(at_most, 1_048_576))):
+            at_most -= len(data)
+            lines = (self._rest + data).split(b"\n")
+            self._rest = lines.pop()
+            for line in lines:
+                try:
+                    event = ev.decode_event(line)
+                except msgspec.DecodeError:
+                    continue
+                yield fresh, event
+                fresh = False
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
