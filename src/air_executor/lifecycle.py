@@ -102,6 +102,8 @@ class Run:
         """What running tasks said of themselves; not journalled."""
 
         self._groups: dict[str | None, _GroupState] = {}
+        self._taken: set[int] = set()
+        """Orders of ready tasks that the scheduler holds: they will start when the machine has room."""
         self._delayed: list[tuple[float, int]] = []
         self.new_events: list[ev.Event] = []
         self.stops: list[Stop] = []
@@ -350,13 +352,8 @@ class Run:
 
     def reopen(self, now: float) -> None:
         """Let an ended run take tasks again; its `final` tasks run once more after them."""
-        if not self.ended:
-            return
-        at = to_iso(now)
-        self.emit(ev.RunReopened(at=at))
-        for task in self.in_order:
-            if task.spec.final and task.status in ("completed", "failed"):
-                self.emit(ev.TaskRetried(at=at, task=task.spec.id))
+        if self.ended:
+            self._bring_back(set(), to_iso(now))
 
     def retry(self, now: float, task_ids: Iterable[str] | None = None) -> list[str]:
         """Give failed tasks (all, or those named) another go; skipped tasks come back with what they need.
@@ -369,17 +366,38 @@ class Run:
             wanted = {i for i in task_ids if i in self.tasks and self.tasks[i].status == "failed"}
             wanted |= self._failed_ancestors(wanted)
             wanted |= self._skipped_descendants(wanted)
-        if not wanted:
-            return []
+        return self._bring_back(wanted, to_iso(now)) if wanted else []
+
+    def _bring_back(self, wanted: set[str], at: str) -> list[str]:
+        """Set ended tasks back to pending; when the run had ended it is reopened, and its finals with it."""
         if self.ended:
-            self.reopen(now)
-        at = to_iso(now)
-        back = [task.spec.id for task in self.in_order if task.spec.id in wanted and task.status == "failed"]
-        for task_id in back:
+            self.emit(ev.RunReopened(at=at))
+            wanted |= {task.spec.id for task in self.in_order if task.spec.final}
+        for task_id in self._dependencies_first(wanted):
             self.emit(ev.TaskRetried(at=at, task=task_id))
-        for task_id in back:
-            self._skip_if_hopeless(self.tasks[task_id], at)
-        return back
+        back = [task for task in self.in_order if task.spec.id in wanted]
+        for task in back:
+            self._skip_if_hopeless(task, at)
+        return [task.spec.id for task in back]
+
+    def _dependencies_first(self, ids: set[str]) -> list[str]:
+        """`ids` such that a task comes after those it depends on: else it would take their old end for met."""
+        found: list[str] = []
+        seen: set[str] = set()
+        for root in self.in_order:
+            if root.spec.id not in ids or root.spec.id in seen:
+                continue
+            seen.add(root.spec.id)
+            stack = [(root.spec.id, iter(root.spec.dependencies))]
+            while stack:
+                for dependency in stack[-1][1]:
+                    if dependency in ids and dependency not in seen:
+                        seen.add(dependency)
+                        stack.append((dependency, iter(self.tasks[dependency].spec.dependencies)))
+                        break
+                else:
+                    found.append(stack.pop()[0])
+        return found
 
     def _failed_ancestors(self, roots: set[str]) -> set[str]:
         found: set[str] = set()
@@ -419,7 +437,7 @@ class Run:
         """Nothing runs, and no ordinary task can start or will be retried: time to settle."""
         if self.ended or self.counts["running"]:
             return False
-        if any(self._top(group) is not None for group in self._groups.values()):
+        if self._taken or any(self._top(group) is not None for group in self._groups.values()):
             return False
         return not any(self.in_order[order].retry_at == due for due, order in self._delayed)
 
@@ -431,23 +449,49 @@ class Run:
         if self.open and not self.stopping:
             return
         at = to_iso(now)
-        if self.ordinary_left:
-            self._give_up_stalled(at, finals=False)
-            if self.ordinary_left:
+        while self.idle:
+            pending = self.counts["pending"]
+            if not pending:
+                self._end(now)
+            elif self.ordinary_left:
+                self._give_up_stalled(at, finals=False)
+            elif not self._release_finals():
+                self._give_up_stalled(at, finals=True)
+            if self.counts["pending"] == pending:
                 return
-        released = False
-        for task_id in list(self.finals_waiting):
-            task = self.tasks[task_id]
-            if task.unmet == 0:
-                del self.finals_waiting[task_id]
-                self._make_ready(task)
-                released = True
-        if released:
+
+    def _release_finals(self) -> bool:
+        """Make the `final` tasks ready that wait for nothing else; whether there were any."""
+        released = [task_id for task_id in self.finals_waiting if not self.tasks[task_id].unmet]
+        for task_id in released:
+            del self.finals_waiting[task_id]
+            self._make_ready(self.tasks[task_id])
+        return bool(released)
+
+    def recover(self, now: float) -> None:
+        """Finish a decision of which a crash let only the first events reach the journal.
+
+        To be called once after a replay. Also asks again for the stops that may not have been carried out.
+        """
+        if self.ended or not self.id:
             return
-        if self.finals_waiting:
-            self._give_up_stalled(at, finals=True)
-        if not self.counts["pending"] and not self.counts["running"]:
-            self._end(now)
+        at = to_iso(now)
+        pending = [task for task in self.in_order if task.status == "pending"]
+        limit = self.options.max_failures
+        if not self.stopping and limit is not None and self.failures >= limit:
+            self._stop_all("max_failures", now)
+        elif self.stopping:
+            for task in pending:
+                self.emit(ev.TaskCancelled(at=at, task=task.spec.id, error=f"the job was stopped: {self.stopping}"))
+        else:
+            self._fail_cycles([task.spec for task in pending], at)
+            for task in pending:
+                self._skip_if_hopeless(task, at)
+        self.stops += [
+            Stop(task.spec.id, task.attempt)
+            for task in self.running_tasks()
+            if task.spec.id in self.stop_requested
+        ]
 
     def _give_up_stalled(self, at: str, *, finals: bool) -> None:
         stalled = [
@@ -504,12 +548,12 @@ class Run:
 
     def peek(self, now: float) -> Task | None:
         """The task that this run would start now, or None; its limits are respected, machine capacity is not."""
+        self._wake_delayed(now)  # first: `wake_at` must not name a time that is past
         options = self.options
         if self.paused or self.stopping or self.ended:
             return None
         if options.max_parallel is not None and self.counts["running"] >= options.max_parallel:
             return None
-        self._wake_delayed(now)
         best: tuple[int, int] | None = None
         for name, group in self._groups.items():
             top = self._top(group)
@@ -519,8 +563,8 @@ class Run:
         return None if best is None else self.in_order[best[1]]
 
     def allows(self, task: Task, now: float) -> bool:
-        """Whether this run's own limits let `task` start now."""
-        if self.paused or self.stopping or self.ended:
+        """Whether this run's own limits let `task`, taken before, start now."""
+        if self.paused or self.stopping or self.ended or not self._startable(task):
             return False
         limit = self.options.max_parallel
         if limit is not None and self.counts["running"] >= limit:
@@ -530,9 +574,20 @@ class Run:
     def take(self, task: Task) -> None:
         """Remove what `peek` gave from the ready tasks, to start it or to set it aside."""
         heappop(self._groups[task.spec.group].ready)
+        self._taken.add(task.order)
 
     def put_back(self, task: Task) -> None:
+        """Undo `take`."""
+        self._taken.discard(task.order)
         self._make_ready(task)
+
+    def _startable(self, task: Task) -> bool:
+        return (
+            task.status == "pending"
+            and task.unmet == 0
+            and task.retry_at is None
+            and not (task.spec.final and self.ordinary_left)
+        )
 
     def wake_at(self, now: float) -> float | None:
         """When something may start, or must stop, without any other event (epoch seconds)."""
@@ -681,6 +736,7 @@ class Run:
         if group is None:
             group = self._groups[task.spec.group] = _GroupState()
         group.running += 1
+        self._taken.discard(task.order)
         self.finals_waiting.pop(event.task, None)
         if self.state == "waiting":
             self.state = "working"
@@ -736,6 +792,7 @@ class Run:
         task.error = error
         task.completed_at = at
         task.retry_at = None
+        self._taken.discard(task.order)
         self.finals_waiting.pop(task.spec.id, None)
         self._release_dependents(task)
 

@@ -6,6 +6,7 @@ heap with lazily replaced entries, so a decision costs O(log runs) however many 
 
 from __future__ import annotations
 
+from bisect import insort
 from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ __all__ = ["Capacity", "Scheduler"]
 
 PATIENCE_S = 10.0
 """How long tasks that ask for cpus or memory may be overtaken by smaller ones before they hold the queue."""
+ASIDE_PER_RUN = 32
+"""How many tasks of a run that do not fit are looked past in search of one that does."""
 
 
 class Capacity(Struct):
@@ -87,7 +90,10 @@ class Scheduler:
         """The next task to start, or None. The caller starts it (`Run.start`), then calls `note` for its run."""
         if self.free.slots <= 0:
             return None
-        waiting = self._fitting_aside(now)
+        while (waiting := self._fitting_aside(now)) is not None and not waiting[3].allows(waiting[4], now):
+            self._aside.remove(waiting)
+            waiting[3].put_back(waiting[4])
+            self.note(waiting[3], now)
         while self._heap:
             priority, _, serial, key = self._heap[0]
             if self._keys.get(key) != serial:
@@ -101,26 +107,21 @@ class Scheduler:
             task = run.peek(now)
             if task is None:
                 continue
-            run.take(task)
             spec = task.spec
             if (spec.cpus is not None or spec.memory_mb is not None) and not self._may_pass(spec, now):
-                self._serial += 1
-                self._aside.append((-spec.priority, now, self._serial, run, task))
-                self._aside.sort(key=lambda entry: entry[:3])
-                self.note(run, now)
+                if sum(entry[3] is run for entry in self._aside) < ASIDE_PER_RUN:
+                    run.take(task)
+                    self._serial += 1
+                    insort(self._aside, (-spec.priority, now, self._serial, run, task))
+                    self.note(run, now)
                 continue
+            run.take(task)
             self.occupy(spec)
             return run, task
         if waiting is None:
             return None
         self._aside.remove(waiting)
         _, _, _, run, task = waiting
-        if task.status != "pending":
-            return self.next(now)
-        if not run.allows(task, now):
-            run.put_back(task)
-            self.note(run, now)
-            return self.next(now)
         self.occupy(task.spec)
         return run, task
 
@@ -129,10 +130,14 @@ class Scheduler:
         return cpus <= self.free.cpus + 1e-9 and memory_mb <= self.free.memory_mb + 1e-9
 
     def _may_pass(self, spec: TaskSpec, now: float) -> bool:
+        if self.capacity.lacks(spec):
+            return True  # it never fits: whoever starts it refuses it
         impatient = any(now - since > PATIENCE_S for _, since, _, _, _ in self._aside)
         return not impatient and self._fits(spec)
 
     def _fitting_aside(self, now: float) -> tuple[int, float, int, Run, Task] | None:
+        if any(entry[4].status != "pending" for entry in self._aside):
+            self._aside = [entry for entry in self._aside if entry[4].status == "pending"]
         for entry in self._aside:
             if self._fits(entry[4].spec):
                 return entry

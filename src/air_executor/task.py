@@ -94,6 +94,6 @@ def results(group: str | None = None) -> dict[str, Any]:
 
     Read from the journal, so everything that ended before this task started is there.
     """
-    from air_executor.observe.results import completed_results  # noqa: PLC0415
+    from air_executor.store.results import completed_results  # noqa: PLC0415
 
     return completed_results(base() / "jobs" / job() / "journal.jsonl", group)

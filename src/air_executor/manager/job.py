@@ -124,6 +124,8 @@ class ManagedJob:
         self._after_sync = after_sync
         self.state_file = ViewFile(folder.path, "state.json", mode)
         self.tasks_file = ViewFile(folder.path, "tasks.json", mode)
+        self._inbox_prefix = f"{folder.inbox}/"
+        self._results_prefix = f"{folder.results}/"
         self._raw_state = _Raw()
         self._raw_tasks = _Raw()
         self._raw_displaced: dict[Path, _Raw] = {}
@@ -133,6 +135,7 @@ class ManagedJob:
         self._next_tasks: list[Any] | None = None
         self._held: Identity | None = None
         self.inbox_touched = True
+        self.state_touched = True
         self._touched_inboxes: set[str] = set()
         self._foreign_read = False
         self.tasks_dirty = False
@@ -379,9 +382,12 @@ class ManagedJob:
             self._read_drops(now)
             if self.active:
                 self._read_raw_tasks(now)
-                self._read_displaced(now)
-                self._read_raw_state(now)
-                self._read_task_inboxes(now)
+                if self._raw_displaced:
+                    self._read_displaced(now)
+                if self.state_touched:
+                    self._read_raw_state(now)
+                if self._touched_inboxes:
+                    self._read_task_inboxes(now)
             else:
                 self._look_for_new_run(now)
         except OSError as error:
@@ -500,6 +506,7 @@ class ManagedJob:
             self._after_sync(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
 
     def _read_raw_state(self, now: float) -> None:
+        self.state_touched = False
         if not self.state_file.changed():
             return
         try:
@@ -508,6 +515,7 @@ class ManagedJob:
             self._set_bad_aside(self.state_file, str(problem), now)
             return
         if found is None:
+            self.state_touched = True
             self._look_again(now, 0.2)
             return
         raw, self.state_file.known = found
@@ -753,7 +761,7 @@ class ManagedJob:
         run = self.run
         assert run is not None
         try:
-            records, offset = read_records(self.folder.inbox / name, self._offsets.get(name, 0), whole=whole)
+            records, offset = read_records(self._inbox_prefix + name, self._offsets.get(name, 0), whole=whole)
         except OSError as error:
             run.warn(f"inbox file of task {task_id!r}: {error.strerror}", now)
             return
@@ -795,11 +803,11 @@ class ManagedJob:
         if self._offsets.pop(name + "l", 0):
             path = self.folder.inbox / (name + "l")
             self._after_sync(lambda: path.unlink(missing_ok=True))
-        self._read_result(self.folder.results / name, end)
+        self._read_result(self._results_prefix + name, end)
         run.exited(task_id, attempt, end, now, jitter)
         self.tasks_dirty = self.state_dirty = True
 
-    def _read_result(self, path: Path, end: AttemptEnd) -> None:
+    def _read_result(self, path: str, end: AttemptEnd) -> None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -826,7 +834,7 @@ class ManagedJob:
                 end.reason = end.reason or "exit"
                 end.error = f"its result is not JSON: {problem}"
                 return
-        self._after_sync(lambda: path.unlink(missing_ok=True))
+        self._after_sync(lambda: Path(path).unlink(missing_ok=True))
 
     # ---- writing -------------------------------------------------------------------------------
 

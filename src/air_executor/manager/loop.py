@@ -64,8 +64,8 @@ class Manager:
         self._jitter = random.Random().random
         self._syncer = Syncer()
         self._notifier: Notifier | None = None
-        self._runner = LocalRunner(base, settings.launchers)
         self._poller = select.epoll()
+        self._runner = LocalRunner(base, self._poller, settings.launchers)
         self._wake_r = -1
 
     # ---- start and stop -----------------------------------------------------------------------
@@ -95,8 +95,6 @@ class Manager:
         ):
             signal.signal(number, lambda *_, how=how: setattr(self, "_stop", how))
         self._poller.register(self._wake_r, select.EPOLLIN)
-        for fd in self._runner.fds():
-            self._poller.register(fd, select.EPOLLIN)
         try:
             self._notifier = Notifier()
             self._poller.register(self._notifier.fd, select.EPOLLIN)
@@ -182,19 +180,20 @@ class Manager:
 
     def turn(self) -> None:
         """Wait for something to happen, then bring everything up to date with it."""
-        self._wait()
+        ready = self._wait()
         now = time.time()
-        self._hear(now)
-        self._record_ends(now)
+        self._hear(ready, now)
+        looked = self._record_ends(ready, now)
         self._take_due(now)
         for job in list(self._touched.values()):
-            self._attend(job, now)
+            self._attend(job, now, looked=job.name in looked)
         self._schedule(now)
         if self._journal(now):
             self._hand_over()
         self._show(now)
 
-    def _wait(self) -> None:
+    def _wait(self) -> list[int]:
+        """Descriptors that became ready."""
         now = time.time()
         due = self._next_poll
         if self._timers:
@@ -203,16 +202,16 @@ class Manager:
             due = now
         if self._syncer.busy:
             due = min(due, now + 0.05)
-        self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s)))
+        return [fd for fd, _ in self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s)))]
 
-    def _hear(self, now: float) -> None:
+    def _hear(self, ready: list[int], now: float) -> None:
         """Signals, notifications, and the slow look round where there are none."""
-        with contextlib.suppress(BlockingIOError):
-            if os.read(self._wake_r, 4096):
-                self._runner.reap_orphans()
-                if self._stop == "kill":
-                    self._kill_all(now)
-        if self._notifier is not None:
+        if self._wake_r in ready:
+            os.read(self._wake_r, 4096)
+            self._runner.reap_orphans()
+            if self._stop == "kill":
+                self._kill_all(now)
+        if self._notifier is not None and (self._notifier.fd in ready):
             names, lost = self._notifier.read()
             for folder, changed in names.items():
                 self._heard_of(folder, changed, now)
@@ -229,7 +228,7 @@ class Manager:
         self._syncer.run_finished()
 
     def _touch_all(self, job: ManagedJob) -> None:
-        job.inbox_touched = True
+        job.inbox_touched = job.state_touched = True
         job.touch_inbox({""})
         self._touched[job.name] = job
 
@@ -244,6 +243,8 @@ class Manager:
                 if "inbox" in names and self._notifier is not None:
                     self._notifier.watch(job.folder.inbox, GROWING_FILES)
                     job.inbox_touched = True
+                if "state.json" in names:
+                    job.state_touched = True
                 self._touched[name] = job
         elif name == "inbox":
             job = self._jobs.get(os.path.basename(parent))
@@ -308,8 +309,9 @@ class Manager:
         self._touched.pop(job.name, None)
         del self._jobs[job.name]
 
-    def _record_ends(self, now: float) -> None:
-        ends = self._runner.collect()
+    def _record_ends(self, ready: list[int], now: float) -> set[str]:
+        """Journal-to-be of ends that came in, each after one more look; gives the jobs that were looked at."""
+        ends = self._runner.collect(ready)
         if self._refused:
             ends += self._refused
             self._refused = []
@@ -327,6 +329,7 @@ class Manager:
             job.exited(key.task, key.attempt, end, now, self._jitter)
             self._scheduler.release(task.spec)
             self._touched[key.job] = job
+        return looked
 
     def _take_due(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
@@ -335,13 +338,14 @@ class Manager:
                 job.wake_at = None
             self._touched[job.name] = job
 
-    def _attend(self, job: ManagedJob, now: float) -> None:
+    def _attend(self, job: ManagedJob, now: float, *, looked: bool) -> None:
         """Read what is new in a job's folder, and let the run settle when nothing of it is left to do."""
         if job.broken:
             self._touched.pop(job.name, None)
             return
         before = job.run
-        job.look(now)
+        if not looked or not job.active:
+            job.look(now)
         run = job.run
         if before is not None and run is not before:
             self._scheduler.forget(before)

@@ -48,9 +48,6 @@ class Runner(Protocol):
     def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
         """Find again what an earlier manager had started; gives those of `running` it knows nothing of."""
 
-    def fds(self) -> list[int]:
-        """Descriptors whose readability means that `collect` has something."""
-
     def choose(self) -> str:
         """Name the launcher that the next attempt goes to."""
 
@@ -66,5 +63,5 @@ class Runner(Protocol):
     def flush(self) -> None:
         """Send what was handed over."""
 
-    def collect(self) -> list[tuple[AttemptKey, AttemptEnd]]:
-        """The ends that came in since the last call."""
+    def collect(self, fds: list[int]) -> list[tuple[AttemptKey, AttemptEnd]]:
+        """The ends that came in since the last call; `fds` are the descriptors that became ready."""

@@ -63,7 +63,7 @@ class Context:
         self.inbox = folder + b"/inbox/"
         self.cwd = os.fsencode(fields["cwd"])
         self.env = {os.fsencode(k): os.fsencode(v) for k, v in fields["env"].items()}
-        self.free_slots: list[bytes] = []
+        self.free_slots: list[Slot] = []
         self.closed = False
         self.found: dict[tuple[bytes, bytes], bytes] = {}
         """(command, PATH) -> the file it was found to be."""
@@ -81,7 +81,7 @@ class Running:
         self.key = key
         self.context = context
         self.log = log
-        self.slot = b""
+        self.slot: Slot | None = None
         self.pid = 0
         self.started = 0.0
         self.why = ""
@@ -89,6 +89,19 @@ class Running:
         self.give_up_at = 0.0
         self.killed = False
         self.end: list[Any] | None = None
+
+
+class Slot:
+    """A log file without a task's name yet; the descriptor is for looking at it, not for writing."""
+
+    __slots__ = ("fd", "name")
+
+    def __init__(self, name: bytes, fd: int) -> None:
+        self.name = name
+        self.fd = fd
+
+    def close(self) -> None:
+        os.close(self.fd)
 
 
 class NotStarted(Exception):
@@ -122,6 +135,7 @@ class Launcher:
         self.conn: socket.socket | None = None
         self.received = bytearray()
         self.unsent = bytearray()
+        self.wants_room = False
         self.messages: list[str] = []
         """JSON texts to send this turn."""
         self.slot_serial = 0
@@ -194,6 +208,7 @@ class Launcher:
             self.hang_up()
         conn.setblocking(False)
         self.conn = conn
+        self.wants_room = False
         self.quitting = False
         self.contexts = {}
         self.poller.register(conn.fileno(), select.EPOLLIN)
@@ -217,7 +232,7 @@ class Launcher:
         closed = False
         while True:
             try:
-                data = conn.recv(262_144)
+                data = conn.recv(65_536)
             except BlockingIOError:
                 break
             except OSError:
@@ -280,8 +295,10 @@ class Launcher:
         except OSError:
             self.hang_up()
             return
-        events = select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0)
-        self.poller.modify(self.conn.fileno(), events)
+        if bool(self.unsent) != self.wants_room:
+            self.wants_room = not self.wants_room
+            events = select.EPOLLIN | (select.EPOLLOUT if self.wants_room else 0)
+            self.poller.modify(self.conn.fileno(), events)
 
     # ---- the spool -----------------------------------------------------------------------------
 
@@ -325,7 +342,8 @@ class Launcher:
 
     def start_line(self, task: Running) -> str:
         ticks = int((task.started + self.boot_offset()) * TICKS)
-        return f'["s",{task.token},{task.pid},{ticks},"{task.slot.decode()}"]\n'
+        slot = task.slot.name.decode() if task.slot is not None else ""
+        return f'["s",{task.token},{task.pid},{ticks},"{slot}"]\n'
 
     def boot_offset(self) -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
@@ -374,7 +392,7 @@ class Launcher:
         self.running[token] = task
         self.by_pid[task.pid] = task
         self.spool(self.start_line(task).encode())
-        if task.slot:
+        if task.slot is not None:
             self.young.append((task.started + PROMOTE_AFTER_S, token))
         if timeout_s is not None:
             task.kill_at = task.started + timeout_s
@@ -478,40 +496,43 @@ class Launcher:
             except FileNotFoundError:
                 pass
             return os.open(task.log, flags, 0o660)
-        if context.free_slots:
-            task.slot = context.free_slots.pop()
-        else:
-            self.slot_serial += 1
-            task.slot = b"@slot-%s-%d" % (self.name, self.slot_serial)
+        while context.free_slots:
+            slot = context.free_slots.pop()
+            try:
+                fd = os.open(context.logs + slot.name, flags ^ os.O_CREAT)
+                task.slot = slot
+                return fd
+            except FileNotFoundError:
+                slot.close()  # somebody cleaned up
+        self.slot_serial += 1
+        name = b"@slot-%s-%d" % (self.name, self.slot_serial)
         try:
-            return os.open(context.logs + task.slot, flags, 0o660)
+            fd = os.open(context.logs + name, flags, 0o660)
         except FileNotFoundError:
             os.makedirs(context.logs, exist_ok=True)
-            return os.open(context.logs + task.slot, flags, 0o660)
+            fd = os.open(context.logs + name, flags, 0o660)
+        task.slot = Slot(name, os.open(context.logs + name, os.O_RDONLY | os.O_CLOEXEC))
+        return fd
 
     def give_back_slot(self, task: Running) -> None:
-        if task.slot:
+        if task.slot is not None:
             task.context.free_slots.append(task.slot)
-            task.slot = b""
+            task.slot = None
 
     def settle_log(self, task: Running) -> None:
         """Give what a short task wrote the task's name; keep an empty slot that nobody writes to any more."""
-        if not task.slot:
+        if task.slot is None:
             return
-        path = task.context.logs + task.slot
+        slot = task.slot
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            unused = os.fstat(slot.fd).st_size == 0 and not self.has_writer(slot.fd)
         except OSError:
-            task.slot = b""
-            return
-        try:
-            unused = os.fstat(fd).st_size == 0 and not self.has_writer(fd)
-        finally:
-            os.close(fd)
+            unused = False
         if not unused:
             self.name_log(task)
         elif task.context.closed:
-            os.unlink(path)
+            slot.close()
+            os.unlink(task.context.logs + slot.name)
         else:
             self.give_back_slot(task)
 
@@ -525,11 +546,14 @@ class Launcher:
         return False
 
     def name_log(self, task: Running) -> None:
-        try:
-            os.rename(task.context.logs + task.slot, task.log)
-        except OSError:
-            pass
-        task.slot = b""
+        slot = task.slot
+        if slot is not None:
+            slot.close()
+            try:
+                os.rename(task.context.logs + slot.name, task.log)
+            except OSError:
+                pass
+            task.slot = None
 
     def promote(self) -> None:
         if not self.young:
@@ -541,14 +565,15 @@ class Launcher:
             if due > now and task is not None:
                 break
             done += 1
-            if task is not None and task.slot and task.end is None:
+            if task is not None and task.slot is not None and task.end is None:
                 self.name_log(task)
         del self.young[:done]
 
     def remove_slots(self, context: Context) -> None:
         for slot in context.free_slots:
+            slot.close()
             try:
-                os.unlink(context.logs + slot)
+                os.unlink(context.logs + slot.name)
             except OSError:
                 pass
         context.free_slots.clear()
@@ -605,7 +630,12 @@ class Launcher:
             self.settle_log(task)
             del self.running[task.token]
             assert task.end is not None
-            entries.append(compact(["x", task.token, *task.end]))
+            end = task.end
+            if end[2] is None and end[4] is not None:
+                text = f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
+            else:
+                text = compact(["x", task.token, *end])
+            entries.append(text)
         self.spool(("\n".join(entries) + "\n").encode())
         self.messages += entries
 

@@ -49,6 +49,7 @@ class _Launcher:
         self.reserved = 0
         self.outgoing: list[Any] = []
         self.unsent = bytearray()
+        self.wants_room = False
         self.received = bytearray()
         self.hello: list[Any] | None = None
 
@@ -71,10 +72,13 @@ class _Spooled:
 class LocalRunner:
     """Launchers on this machine, one for each CPU up to eight."""
 
-    def __init__(self, base: Base, launchers: int | None = None, *, log: Any = None) -> None:
+    def __init__(self, base: Base, poller: select.epoll, launchers: int | None = None) -> None:
+        """Registers its descriptors with `poller`; those that became ready are given to `collect`."""
         self._base = base
+        self._poller = poller
         self._wanted = launchers or min(8, len(os.sched_getaffinity(0)))
         self._launchers: dict[str, _Launcher] = {}
+        self._by_fd: dict[int, _Launcher] = {}
         self._where: dict[AttemptKey, tuple[_Launcher, int]] = {}
         self._ready: deque[tuple[AttemptKey, AttemptEnd]] = deque()
         self._adopted: dict[int, _Spooled] = {}
@@ -82,7 +86,6 @@ class LocalRunner:
         self._numbers = itertools.count(1)
         self.finished_spools: list[Path] = []
         """Spool files that may go once the journals hold what they say."""
-        self.poller = select.epoll()
 
     # ---- start and recovery -------------------------------------------------------------------
 
@@ -138,7 +141,8 @@ class LocalRunner:
         _, launcher.pid, launcher.next_token, _ = launcher.hello
         conn.setblocking(False)
         self._launchers[name] = launcher
-        self.poller.register(conn.fileno(), select.EPOLLIN)
+        self._by_fd[conn.fileno()] = launcher
+        self._poller.register(conn.fileno(), select.EPOLLIN)
         return launcher
 
     def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
@@ -205,7 +209,7 @@ class LocalRunner:
         if attempt.slot:
             self._name_slot(attempt)
         self._adopted[pidfd] = attempt
-        self.poller.register(pidfd, select.EPOLLIN)
+        self._poller.register(pidfd, select.EPOLLIN)
 
     def _name_slot(self, attempt: _Spooled) -> None:
         logs = self._base.jobs / attempt.key.job / "logs"
@@ -215,9 +219,6 @@ class LocalRunner:
                 (logs / attempt.slot).rename(target)
 
     # ---- what the manager asks ----------------------------------------------------------------
-
-    def fds(self) -> list[int]:
-        return [self.poller.fileno()]
 
     def choose(self) -> str:
         if not self._launchers:
@@ -322,21 +323,21 @@ class LocalRunner:
             pass
         except OSError:
             return  # `collect` sees the closed connection
-        events = select.EPOLLIN | (select.EPOLLOUT if launcher.unsent else 0)
-        self.poller.modify(launcher.conn.fileno(), events)
+        if bool(launcher.unsent) != launcher.wants_room:
+            launcher.wants_room = not launcher.wants_room
+            events = select.EPOLLIN | (select.EPOLLOUT if launcher.wants_room else 0)
+            self._poller.modify(launcher.conn.fileno(), events)
 
-    def collect(self) -> list[tuple[AttemptKey, AttemptEnd]]:
+    def collect(self, fds: list[int]) -> list[tuple[AttemptKey, AttemptEnd]]:
         for attempt in self._adopted.values():
             if attempt.kill_at and attempt.kill_at <= time.monotonic():
                 _signal_group(attempt.pid, signal.SIGKILL)
                 attempt.kill_at = 0.0
-        for fd, _ in self.poller.poll(0):
+        for fd in fds:
             if fd in self._adopted:
                 self._adopted_ended(fd)
-                continue
-            for launcher in list(self._launchers.values()):
-                if launcher.conn.fileno() == fd:
-                    self._receive(launcher)
+            elif fd in self._by_fd:
+                self._receive(self._by_fd[fd])
         ends = list(self._ready)
         self._ready.clear()
         return ends
@@ -351,8 +352,7 @@ class LocalRunner:
             launcher.conn.close()
         for pidfd in self._adopted:
             os.close(pidfd)
-        self.poller.close()
-
+        
     @property
     def adopted_pids(self) -> set[int]:
         return {attempt.pid for attempt in self._adopted.values()}
@@ -375,7 +375,7 @@ class LocalRunner:
             self._send(launcher)
         closed = False
         try:
-            data = launcher.conn.recv(1_048_576)
+            data = launcher.conn.recv(65_536)
             closed = not data
             launcher.received += data
         except BlockingIOError:
@@ -395,7 +395,8 @@ class LocalRunner:
 
     def _launcher_gone(self, launcher: _Launcher) -> None:
         """A launcher died: its spool tells what ended and what runs on; another takes its place."""
-        self.poller.unregister(launcher.conn.fileno())
+        self._poller.unregister(launcher.conn.fileno())
+        del self._by_fd[launcher.conn.fileno()]
         launcher.conn.close()
         del self._launchers[launcher.name]
         if launcher.process is not None:
@@ -419,7 +420,7 @@ class LocalRunner:
 
     def _adopted_ended(self, pidfd: int) -> None:
         attempt = self._adopted.pop(pidfd)
-        self.poller.unregister(pidfd)
+        self._poller.unregister(pidfd)
         try:
             info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         except ChildProcessError:

@@ -33,7 +33,7 @@ class Identity(NamedTuple):
         return other is not None and self[:3] == other[:3]
 
 
-def identity(path: Path | int) -> Identity | None:
+def identity(path: str | Path | int) -> Identity | None:
     """The identity of a path or open file; None when there is no such file."""
     try:
         info = os.stat(path)

@@ -69,7 +69,7 @@ def drop_files(inbox: Path) -> list[str]:
         return []
 
 
-def read_records(path: Path, offset: int, *, whole: bool) -> tuple[list[tuple[int, bytes]], int]:
+def read_records(path: str | Path, offset: int, *, whole: bool) -> tuple[list[tuple[int, bytes]], int]:
     """Lines of `path` from `offset` on, each with its own offset, and where to read on.
 
     A last line without newline is left for later, unless `whole` says that no more will come.

@@ -165,6 +165,7 @@ class ViewFile:
 
     def __init__(self, folder: Path, name: str, mode: int) -> None:
         self.path = folder / name
+        self._path_text = str(self.path)
         self.swap = folder / f".{name}.swap"
         self._part = folder / f".{name}.part"
         self._folder = folder
@@ -176,7 +177,7 @@ class ViewFile:
 
     def changed(self) -> bool:
         """Whether something stands at the path that has not been dealt with."""
-        now = identity(self.path)
+        now = identity(self._path_text)
         return now is not None and now != self.known
 
     def leftovers(self) -> list[Path]:

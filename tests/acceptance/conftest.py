@@ -1,0 +1,40 @@
+"""Fixtures of the acceptance tests: a base folder with a running manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import ManagerProcess
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """An empty base folder."""
+    folder = tmp_path / "base"
+    (folder / "jobs").mkdir(parents=True)
+    folder.chmod(0o700)
+    return folder
+
+
+@pytest.fixture
+def start_manager(base: Path) -> Iterator[Callable[..., ManagerProcess]]:
+    """Starts managers on `base`; all are ended with the test, and their tasks with them."""
+    started: list[ManagerProcess] = []
+
+    def start(*options: str, **environment: str) -> ManagerProcess:
+        manager = ManagerProcess(base, *options, **environment).start()
+        started.append(manager)
+        return manager
+
+    yield start
+    for manager in started:
+        manager.stop()
+
+
+@pytest.fixture
+def manager(start_manager: Callable[..., ManagerProcess]) -> ManagerProcess:
+    """A manager with eight slots."""
+    return start_manager("--slots", "8")
