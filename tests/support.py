@@ -100,7 +100,9 @@ def ended(folder: Path, job_id: str | None = None) -> dict[str, Any] | None:
         state = read(folder / "state.json")
     except (OSError, ValueError):
         return None
-    if state.get("state") not in ("completed", "failed") or (job_id and state.get("id") != job_id):
+    if not isinstance(state, dict) or state.get("state") not in ("completed", "failed"):
+        return None
+    if job_id and state.get("id") != job_id:
         return None
     return state  # type: ignore[no-any-return]
 

@@ -22,6 +22,8 @@ from air_executor.names import check_job_name
 __all__ = ["JobFile", "load_job_file", "parse_job"]
 
 FIELDS = OPTION_FIELDS | {"name", "tasks"}
+TEXT_FIELDS = frozenset({"name", "id", "command", "args", "dependencies", "cwd", "env", "env_from", "group"})
+"""Where a param is always filled in as text, whatever its own type."""
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -74,10 +76,18 @@ def _read_yaml(path: Path, text: str) -> Any:
         """YAML 1.1 without dates (they stay strings) and with duplicate keys refused."""
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        for key in keys:
-            if isinstance(key, list | dict) or keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=node.start_mark)
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = loader.construct_object(key_node, True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r}: expected text (put it in quotes)", problem_mark=key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
         loader.flatten_mapping(node)
         return {loader.construct_object(k, True): loader.construct_object(v, True) for k, v in node.value}
 
@@ -118,7 +128,7 @@ def parse_job(
             raise InvalidInput(f"no param {name!r} in the job file (declared: {known})")
     values: dict[str, Any] = {name: _typed(name, text, declared[name]) for name, text in params.items()}
     values = {**(builtin or {}), **declared, **values}
-    filled = {key: value if key == "params" else _fill(value, values) for key, value in raw.items()}
+    filled = {key: value if key == "params" else _fill(value, values, text=key == "name") for key, value in raw.items()}
     filled["params"] = {name: values[name] for name in declared}
     name = check_job_name(filled.get("name") or default_name)
     tasks = parse_tasks(filled.get("tasks", []), "tasks", parse_options(filled).defaults)
@@ -140,18 +150,18 @@ def _typed(name: str, text: str, default: Any) -> Any:
     return text
 
 
-def _fill(value: Any, values: dict[str, Any]) -> Any:
+def _fill(value: Any, values: dict[str, Any], *, text: bool = False) -> Any:
     if isinstance(value, str):
         if "${" not in value:
             return value
         whole = _PLACEHOLDER.fullmatch(value)
-        if whole and not whole[1] and whole[2] in values:
+        if whole and not text and not whole[1] and whole[2] in values:
             return values[whole[2]]
         return _PLACEHOLDER.sub(lambda found: _replacement(found, values), value)
     if isinstance(value, list):
-        return [_fill(item, values) for item in value]
+        return [_fill(item, values, text=text) for item in value]
     if isinstance(value, dict):
-        return {key: _fill(item, values) for key, item in value.items()}
+        return {key: _fill(item, values, text=text or key in TEXT_FIELDS) for key, item in value.items()}
     return value
 
 

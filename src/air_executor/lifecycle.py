@@ -526,7 +526,8 @@ class Run:
 
     def _end(self, now: float) -> None:
         state: State = "completed"
-        reason = error = None
+        reason: str | None = None
+        error: str | None = None
         if self.stopping:
             state, reason = "failed", self.stopping
             error = {

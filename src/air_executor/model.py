@@ -46,8 +46,8 @@ ENDED_STATES: Final = frozenset({"completed", "failed"})
 
 NotNegative = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-Seconds = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e15)]  # the upper bound refuses infinity, which JSON cannot hold
+Seconds = Annotated[float, Meta(ge=0, le=1e15)]
 
 
 DEFAULT_RETRY_DELAY_S: Final = 1.0
@@ -276,7 +276,10 @@ _content_encoder = msgspec.json.Encoder(order="sorted")
 
 def content_key(spec: TaskSpec) -> str:
     """The content of a spec that has no id yet: equal for equal tasks."""
-    return _content_encoder.encode(spec).decode()
+    try:
+        return _content_encoder.encode(spec).decode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{spec.command!a}: holds text that is not valid Unicode") from None
 
 
 def check_graph(specs: list[TaskSpec], where: str = "tasks") -> None:

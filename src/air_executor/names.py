@@ -70,6 +70,8 @@ def file_stem(text: str) -> str:
     these nor the `<stem>@<attempt>` names can meet another task's.
     """
     stem = text if text.isascii() and text.isalnum() else quote(text, safe="")
+    if stem in (".", ".."):
+        return stem.replace(".", "%2E")  # as folder names these two are taken
     if len(stem) <= MAX_STEM_BYTES:
         return stem
     digest = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()

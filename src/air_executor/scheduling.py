@@ -20,6 +20,8 @@ PATIENCE_S = 10.0
 """How long tasks that ask for cpus or memory may be overtaken by smaller ones before they hold the queue."""
 ASIDE_PER_RUN = 32
 """How many tasks of a run that do not fit are looked past in search of one that does."""
+ASIDE_CROWDED = 256
+"""From so many in all on, each run may have one more aside only if it has none."""
 
 
 class Capacity(Struct):
@@ -109,7 +111,7 @@ class Scheduler:
                 continue
             spec = task.spec
             if (spec.cpus is not None or spec.memory_mb is not None) and not self._may_pass(spec, now):
-                if sum(entry[3] is run for entry in self._aside) < ASIDE_PER_RUN:
+                if self._may_stand_aside(run):
                     run.take(task)
                     self._serial += 1
                     insort(self._aside, (-spec.priority, now, self._serial, run, task))
@@ -134,6 +136,10 @@ class Scheduler:
             return True  # it never fits: whoever starts it refuses it
         impatient = any(now - since > PATIENCE_S for _, since, _, _, _ in self._aside)
         return not impatient and self._fits(spec)
+
+    def _may_stand_aside(self, run: Run) -> bool:
+        limit = ASIDE_PER_RUN if len(self._aside) < ASIDE_CROWDED else 1
+        return sum(entry[3] is run for entry in self._aside) < limit
 
     def _fitting_aside(self, now: float) -> tuple[int, float, int, Run, Task] | None:
         if any(entry[4].status != "pending" for entry in self._aside):

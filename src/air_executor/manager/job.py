@@ -204,6 +204,11 @@ class ManagedJob:
         """Whether something in the folder waits to be finished by its writer."""
         return self.run is None and (self._next_state is not None or self.state_file.known is None)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of a replaced view still has to be read."""
+        return not self._raw_displaced
+
     def next_waits(self) -> bool:
         """Whether another run stands in line."""
         return self._next_state is not None or bool(drop_files(self.folder.inbox))
@@ -389,6 +394,8 @@ class ManagedJob:
                 if self._touched_inboxes:
                     self._read_task_inboxes(now)
             else:
+                if self._raw_displaced and self.run is not None:
+                    self._read_displaced(now)
                 self._look_for_new_run(now)
         except OSError as error:
             log.warning("job %s: %s", self.name, error)
@@ -402,11 +409,7 @@ class ManagedJob:
     @property
     def unread(self) -> bool:
         """Whether something stands in the folder that could not be read yet; the run must not end then."""
-        return bool(
-            self._raw_displaced
-            or self._raw_tasks.unreadable
-            or self.tasks_file.changed()
-        )
+        return bool(self._raw_displaced) or self.tasks_file.changed()
 
     def _read_raw_tasks(self, now: float) -> None:
         if not self.tasks_file.changed():
@@ -485,11 +488,12 @@ class ManagedJob:
             try:
                 found = raw.read(path, dict if state else list, now)
             except NotReadable as problem:
-                kept = self._aside_path(path.name.strip(".") + ".bad")
+                kept = self._aside_path(path.name[1:].rpartition(".")[0] + ".bad")
                 path.rename(kept)
                 del self._raw_displaced[path]
                 if self.run is not None:
-                    self.run.warn(f"{problem}; it was written while the view was replaced and is kept as {kept.name}", now)
+                    text = str(problem).replace(path.name, path.name[1:].rpartition(".")[0])
+                    self.run.find_defect("invalid", f"{text} (kept as {kept.name})", now)
                 continue
             if found is None:
                 if path.exists():
@@ -499,9 +503,11 @@ class ManagedJob:
                 continue
             if state:
                 self._take_raw_state(found[0], now)
-            else:
+            elif self.active:
                 self._queue_raw(found[0], "tasks.json", now)
                 self.tasks_dirty = True
+            else:
+                self._set_late_aside(found[0], now)
             del self._raw_displaced[path]
             self._after_sync(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
 
@@ -619,17 +625,24 @@ class ManagedJob:
         if run is None:
             return
         items, known = found
-        new = [i for i in items if type(i) is not dict or i.get("id") not in run.tasks]
-        if new and not self._continues(items):
+        if self._new_to(run, items) and not self._continues(items):
             self._held = known
             run.warn("tasks.json was replaced after the job had ended; a state.json with a new id starts a new run", now)
             self.state_dirty = True
             return
         self.tasks_file.known = known
         self.tasks_dirty = True
-        if new:
+        self._set_late_aside(items, now)
+
+    @staticmethod
+    def _new_to(run: Run, items: list[Any]) -> list[Any]:
+        return [item for item in items if type(item) is not dict or item.get("id") not in run.tasks]
+
+    def _set_late_aside(self, items: list[Any], now: float) -> None:
+        assert self.run is not None
+        if new := self._new_to(self.run, items):
             aside = self._aside("late-tasks", msgspec.json.encode(new))
-            run.warn(f"{len(new)} tasks were written after the job had ended; they are kept as {aside}", now)
+            self.run.warn(f"{len(new)} tasks were written after the job had ended; they are kept as {aside}", now)
             self.state_dirty = True
 
     # ---- inbox ---------------------------------------------------------------------------------
@@ -866,6 +879,10 @@ class ManagedJob:
         run = self.run
         if run is None:
             return
+        if run.ended and self.tasks_dirty and self._rendering is None and self.tasks_file.changed():
+            self.look(now)  # written after the last look before the end
+            if identity(self.tasks_file.path) == self._held:
+                self.tasks_dirty = False
         if self._rendering is None and self.tasks_dirty and (run.ended or now >= self._tasks_due):
             self.tasks_dirty = False
             self._render_cost_s = 0.0
@@ -875,6 +892,11 @@ class ManagedJob:
             self._render_a_while(now)
         if self._rendering is None and self.state_dirty and (run.ended or now >= self._state_due):
             if run.ended and self.tasks_dirty:
+                return
+            if self.state_file.changed() and not run.ended:
+                self.state_touched = True
+                self._state_due = now + 0.1
+                self._look_again(now, 0.0)
                 return
             self.state_dirty = False
             self.state_file.begin()
@@ -889,7 +911,12 @@ class ManagedJob:
             piece = next(self._rendering, None)
             if piece is None:
                 self._rendering = None
-                self._publish(self.tasks_file)
+                if self.tasks_file.changed() and self.active:  # read that first; the view follows
+                    self.tasks_file.abandon()
+                    self.tasks_dirty = True
+                    self._look_again(now, 0.0)
+                else:
+                    self._publish(self.tasks_file)
                 break
             self.tasks_file.write(piece)
         self._render_cost_s += time.perf_counter() - began

@@ -477,7 +477,7 @@ class Manager:
                 log.warning("job %s: cannot write its views: %s", job.name, error.strerror)
                 job.give_up_views()
             run = job.run
-            if run is not None and run.ended and job.views_due(now) is None:
+            if run is not None and run.ended and job.views_due(now) is None and job.settled:
                 self._put_away(job, run)
                 continue
             times = [job.views_due(now), job.retry_look_at]

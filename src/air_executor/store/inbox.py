@@ -12,16 +12,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+from air_executor.errors import InvalidInput
 from air_executor.store.files import sync_folder, write_all
 
-__all__ = ["append_records", "drop_records", "drop_files", "read_records"]
+__all__ = ["append_records", "drop_files", "drop_records", "read_records"]
 
 DROP_SUFFIX = ".drop.jsonl"
 
 
 def encode_records(records: list[dict[str, Any]]) -> bytes:
     """The lines of `records`, with a newline first too, so that a torn line before cannot spoil them."""
-    lines = [json.dumps(record, separators=(",", ":"), ensure_ascii=True).encode() for record in records]
+    try:
+        lines = [
+            json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+            for record in records
+        ]
+    except (TypeError, ValueError) as error:  # ValueError: NaN, infinity, lone surrogates
+        raise InvalidInput(f"expected what JSON can hold: {error}") from None
     return b"\n" + b"\n".join(lines) + b"\n"
 
 

@@ -83,7 +83,7 @@ def read_journal(path: Path) -> tuple[list[ev.Event], int]:
         try:
             event = ev.decode_event(line)
         except msgspec.DecodeError as error:
-            if number == len(lines):
+            if number == len(lines) and not (number == 1 and _version(line) > ev.SCHEMA_VERSION):
                 return events, offset  # a torn write may hold a newline of the next record's place
             raise _unreadable(path, number, line, error) from None
         if number == 1 and (not isinstance(event, ev.RunCreated) or event.version > ev.SCHEMA_VERSION):
@@ -93,14 +93,21 @@ def read_journal(path: Path) -> tuple[list[ev.Event], int]:
     return events, offset
 
 
-def _unreadable(path: Path, number: int, line: bytes, error: Exception | None) -> JournalUnreadable:
+def _version(line: bytes) -> int:
     with contextlib.suppress(msgspec.DecodeError, AttributeError):
         version = msgspec.json.decode(line).get("version")
-        if isinstance(version, int) and version > ev.SCHEMA_VERSION:
-            return JournalUnreadable(
-                f"{path}: written by a newer Air-Executor (journal version {version}, "
-                f"this one reads up to {ev.SCHEMA_VERSION}); upgrade Air-Executor"
-            )
+        if isinstance(version, int):
+            return version
+    return 0
+
+
+def _unreadable(path: Path, number: int, line: bytes, error: Exception | None) -> JournalUnreadable:
+    version = _version(line)
+    if version > ev.SCHEMA_VERSION:
+        return JournalUnreadable(
+            f"{path}: written by a newer Air-Executor (journal version {version}, "
+            f"this one reads up to {ev.SCHEMA_VERSION}); upgrade Air-Executor"
+        )
     return JournalUnreadable(f"{path}, line {number}: {error or 'expected a RunCreated event'}")
 
 
@@ -111,7 +118,8 @@ class JournalFollower:
         self.path = path
         self._fd = -1
         self._inode = 0
-        self._rest = b""
+        self._offset = 0
+        """Where the next whole line begins. A torn end is read again, since a restarted manager cuts it off."""
 
     def read(self, at_most: int = 8_000_000) -> Iterator[tuple[bool, ev.Event]]:
         """The new events, each with whether it is the first of another run than before.
@@ -119,21 +127,28 @@ class JournalFollower:
         Lines this version does not know are passed over: whoever only looks need not understand all.
         """
         try:
-            info = os.stat(self.path)
+            inode = os.stat(self.path).st_ino
+            if inode == self._inode:
+                yield from self._events(False, at_most)
+                return
+            yield from self._events(False, 1 << 62)  # the end of the run that was moved away
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return
-        fresh = False
-        if info.st_ino != self._inode:
-            self.close()
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            self._inode = os.fstat(self._fd).st_ino
-            self._rest = b""
-            fresh = True
-        while at_most > 0 and (data := os.read(self._fd, min(at_most, 1_048_576))):
+        self.close()
+        self._fd, self._inode, self._offset = fd, os.fstat(fd).st_ino, 0
+        yield from self._events(True, at_most)
+
+    def _events(self, fresh: bool, at_most: int) -> Iterator[tuple[bool, ev.Event]]:
+        if self._fd < 0:
+            return
+        rest = b""
+        while (at_most > 0 or rest) and (data := os.pread(self._fd, 1_048_576, self._offset + len(rest))):
             at_most -= len(data)
-            lines = (self._rest + data).split(b"\n")
-            self._rest = lines.pop()
+            lines = (rest + data).split(b"\n")
+            rest = lines.pop()
             for line in lines:
+                self._offset += len(line) + 1
                 try:
                     event = ev.decode_event(line)
                 except msgspec.DecodeError:

@@ -181,12 +181,11 @@ class ViewFile:
         return now is not None and now != self.known
 
     def leftovers(self) -> list[Path]:
-        """Files of an interrupted swap, which may hold what others wrote."""
-        found = sorted(self._folder.glob(f".{self._name}.displaced-*"))
+        """Files of an interrupted swap, which may hold what others wrote; moved to where no swap replaces them."""
         for path in (self.swap, self._folder / f".{self._name}.taken"):
             if path.exists():
-                found.append(path)
-        return found
+                self._keep(path)
+        return sorted(self._folder.glob(f".{self._name}.displaced-*"))
 
     def begin(self) -> None:
         """Start writing the next view; `write` and `publish` follow."""

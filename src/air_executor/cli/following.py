@@ -1,0 +1,151 @@
+"""Following one job: its events as they come, what its tasks say of themselves, and how it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import msgspec
+
+from air_executor import events as ev
+from air_executor.client import AirExecutorClient
+from air_executor.errors import WaitTimeout
+from air_executor.observe.progress import Progress
+from air_executor.store.files import Identity, identity
+from air_executor.store.journal import JournalFollower
+
+__all__ = ["JobFollower", "ManagerWatch", "Said", "ended_state"]
+
+VIEW_PATIENCE_S: Final = 5.0
+"""How long after the end in the journal the views may take to show it."""
+READING_SHARE: Final = 50.0
+"""`tasks.json` is read again after so many times the time that reading it took."""
+
+
+def ended_state(client: AirExecutorClient, job: str, job_id: str | None = None) -> dict[str, Any] | None:
+    """The state of a job (of one run of it) that has ended and has no next run in line, else None."""
+    try:
+        return client.wait(job, 0, job_id=job_id)
+    except WaitTimeout:
+        return None
+
+
+class Said(msgspec.Struct):
+    """What a running task has said of itself with `task.progress`."""
+
+    fraction: float = 0.0
+    text: str = ""
+
+
+class _TaskSaid(msgspec.Struct):
+    id: str = ""
+    status: str = "pending"
+    progress: Said | None = None
+
+
+class JobFollower:
+    """The progress of a job, or of one run of it, brought up to date by `look`."""
+
+    def __init__(self, client: AirExecutorClient, job: str, job_id: str | None = None) -> None:
+        self.client = client
+        self.job = job
+        self.job_id = job_id
+        self.progress = Progress()
+        self.said: dict[str, Said] = {}
+        self._folder = client.base.existing_job(job)
+        self._journal = JournalFollower(self._folder.journal)
+        self._decoder = msgspec.json.Decoder(list[_TaskSaid])
+        self._seen: Identity | None = None
+        self._read_again_at = 0.0
+        self._look_at_views_at = 0.0
+        self._ended_since: float | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a manager has taken the job (the run asked for) up."""
+        return bool(self.progress.run_id)
+
+    def look(self, *, whole: bool = False) -> None:
+        """Read new events; not too many at a time, unless `whole`."""
+        for _, event in self._journal.read(1 << 62 if whole else 8_000_000):
+            if isinstance(event, ev.RunCreated):
+                if self.job_id is not None and self.progress.run_id == self.job_id:
+                    return  # a next run has begun; the state of ours is in `runs/`
+                self.progress = Progress()
+            self.progress.add(event)
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def ended(self) -> dict[str, Any] | None:
+        """The job's final state, once its views show it; None while it goes on."""
+        now = time.monotonic()
+        if not self.progress.ended:
+            self._ended_since = None
+        elif self._ended_since is None:
+            self._ended_since = now
+        if not self.progress.ended and now < self._look_at_views_at:
+            return None
+        self._look_at_views_at = now + 0.5
+        state = ended_state(self.client, self.job, self.job_id)
+        if state is None and self._ended_since is not None and now > self._ended_since + VIEW_PATIENCE_S:
+            progress = self.progress  # whoever should have written the views is gone
+            if self.job_id in (None, progress.run_id) and ended_in_view(self.client, self.job) is not True:
+                return {"id": progress.run_id, "state": progress.state, "reason": progress.reason, "error": progress.error}
+        return state
+
+    def listen(self, wanted: list[str]) -> None:
+        """Bring `said` up to date for these running tasks, as often as the size of `tasks.json` allows."""
+        if not wanted:
+            self.said = {}
+            return
+        began = time.monotonic()
+        if began < self._read_again_at:
+            return
+        seen = identity(self._folder.tasks)
+        if seen is None or seen == self._seen:
+            return
+        self._seen = seen
+        ids = set(wanted)
+        try:
+            tasks = self._decoder.decode(self._folder.tasks.read_bytes())
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            tasks = []
+        self.said = {t.id: t.progress for t in tasks if t.progress is not None and t.id in ids}
+        now = time.monotonic()
+        self._read_again_at = now + max(0.5, READING_SHARE * (now - began))
+
+
+def ended_in_view(client: AirExecutorClient, job: str) -> bool:
+    """Whether `state.json` shows an end, of whatever run."""
+    return client.get_job(job)["state"] in ("completed", "failed")
+
+
+class ManagerWatch:
+    """Whether a manager holds the base folder, looked up every half second."""
+
+    def __init__(self, client: AirExecutorClient) -> None:
+        self._client = client
+        self._look_at = 0.0
+        self.pid: int | None = None
+        self.last_pid: int | None = None
+        """The last manager that was there."""
+        self._gone_at: float | None = None
+
+    def look(self) -> int | None:
+        """The manager's pid, or None."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + 0.5
+            self.pid = self._client.manager_pid
+            if self.pid is not None:
+                self.last_pid = self.pid
+                self._gone_at = None
+            elif self._gone_at is None:
+                self._gone_at = now
+        return self.pid
+
+    @property
+    def gone_s(self) -> float:
+        """For how long there has been none."""
+        return 0.0 if self._gone_at is None else time.monotonic() - self._gone_at

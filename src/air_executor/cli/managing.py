@@ -1,0 +1,157 @@
+"""`manager`, `start`, `stop`: the process that carries jobs out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from air_executor.cli.options import base_option, capacity_options
+
+__all__ = ["manager", "start", "stop"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+READY_S: Final = 30.0
+STOP_S: Final = {"leave": 30.0, "drain": None, "kill": 60.0}
+SIGNALS: Final = {"leave": signal.SIGTERM, "drain": signal.SIGUSR1, "kill": signal.SIGUSR2}
+
+
+def manager_options(function: F) -> F:
+    for option in (
+        click.option("--launchers", type=int, help="Launcher processes [default: one a CPU, at most 8]."),
+        click.option(
+            "--sync", type=click.Choice(["each", "group", "off"]),
+            help="When journals go to the disk [default: group].",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return capacity_options(function)
+
+
+@click.command()
+@manager_options
+@click.option("--until-idle", is_flag=True, help="End when no job has anything to do (open and paused jobs may wait).")
+@base_option
+def manager(base: str | None, until_idle: bool, **given: Any) -> None:
+    """Run a manager in the foreground.
+
+    TERM or INT: leave, running tasks go on and the next manager takes them up. USR1: start nothing new, end when
+    nothing runs. USR2: cancel all jobs that have not ended, then end. It logs to stderr and to manager.log.
+    """
+    from air_executor.errors import AirExecutorError
+    from air_executor.settings import load_settings
+    from air_executor.store.layout import Base
+
+    folder = Base(base)
+    settings, _ = load_settings(folder.config, given)
+    folder.create()
+    log = _log_to(folder)
+    from air_executor.manager import Manager
+
+    try:
+        Manager(folder, settings, until_idle=until_idle).run()
+    except (AirExecutorError, OSError):
+        raise
+    except Exception:
+        log.exception("the manager ends because of a bug")
+        raise
+
+
+def _log_to(base: Any) -> logging.Logger:
+    """Log to stderr, and to `manager.log` unless stderr is that file already."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(base.manager_log, flags, base.file_mode)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if os.path.sameopenfile(fd, sys.stderr.fileno()):
+        os.close(fd)
+    else:
+        handlers.append(logging.StreamHandler(open(fd, "a", encoding="utf-8", errors="backslashreplace")))
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    log = logging.getLogger("air_executor")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    for handler in handlers:
+        handler.setFormatter(formatter)
+        log.addHandler(handler)
+    return log
+
+
+@click.command()
+@manager_options
+@base_option
+def start(base: str | None, **given: Any) -> None:
+    """Start a manager in the background.
+
+    Returns when it takes jobs; they go on when the terminal is closed. `air-executor stop` ends it.
+    """
+    from air_executor.cli.spawning import ManagerProcess
+    from air_executor.errors import ManagerRunning
+    from air_executor.settings import load_settings
+    from air_executor.store.layout import Base
+    from air_executor.store.lock import manager_pid
+
+    folder = Base(base)
+    settings, _ = load_settings(folder.config, given)  # a bad setting is told here, not in a log
+    pid = manager_pid(folder)
+    if pid is not None:
+        raise ManagerRunning(str(folder), pid)
+    process = ManagerProcess(folder, given)
+    ready = process.wait_until_ready(READY_S)
+    click.echo(f"manager {process.pid} started on {folder} with {settings.slots} slots")
+    click.echo(f"log: {folder.manager_log}")
+    if not ready:
+        click.echo("it is still reading the journals of its jobs")
+
+
+@click.command()
+@click.option("--leave", "how", flag_value="leave", default=True, help="Running tasks go on; the next manager takes them up (default).")
+@click.option("--drain", "how", flag_value="drain", help="Start nothing new, and wait until nothing runs.")
+@click.option("--kill", "how", flag_value="kill", help="Cancel all jobs that have not ended.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0),
+    help="Seconds to wait for its end [default: 30, with --kill 60, with --drain for ever].",
+)  # fmt: skip
+@base_option
+def stop(base: str | None, how: str, timeout: float | None) -> None:
+    """Stop the manager of a base folder and wait until it has ended."""
+    from air_executor.errors import NoManager, Refused, WaitTimeout
+    from air_executor.store.layout import Base
+    from air_executor.store.lock import manager_pid
+
+    folder = Base(base)
+    pid = manager_pid(folder)
+    if pid is None:
+        raise NoManager(f"no manager is running on {folder}")
+    try:
+        os.kill(pid, SIGNALS[how])
+    except ProcessLookupError:
+        pass  # it has just ended
+    except PermissionError:
+        raise Refused(f"manager {pid} belongs to another user; only that user can stop it") from None
+    limit = STOP_S[how] if timeout is None else timeout
+    deadline = None if limit is None else time.monotonic() + limit
+    while manager_pid(folder) == pid:
+        if deadline is not None and time.monotonic() >= deadline:
+            raise WaitTimeout(f"manager {pid} was told to stop but had not ended after {limit:g} s")
+        time.sleep(0.02)
+    click.echo(f"manager {pid} has stopped")
+    if how == "leave":
+        _tell_what_goes_on(folder)
+
+
+def _tell_what_goes_on(base: Any) -> None:
+    from air_executor.cli.output import plural
+    from air_executor.client import AirExecutorClient
+
+    jobs = AirExecutorClient(base.path).jobs()
+    running = sum(job.get("progress", {}).get("running", 0) for job in jobs if job["state"] == "working")
+    if running:
+        click.echo(f"{plural(running, 'running task')} went on; the next manager takes up what became of them")

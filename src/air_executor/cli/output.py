@@ -1,0 +1,132 @@
+"""How things are printed: JSON, tables, numbers, times, and text that others wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+__all__ = [
+    "clean",
+    "clock",
+    "cut",
+    "duration",
+    "glyph",
+    "number",
+    "plural",
+    "print_json",
+    "print_table",
+    "terminal_width",
+    "warn",
+]
+
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
+_GLYPHS = {"completed": ("✔", "+"), "running": ("▶", ">"), "pending": ("·", "."), "failed": ("✘", "x")}
+
+
+def print_json(value: Any, *, line: bool = False) -> None:
+    """One JSON value on stdout: indented, or on a line of its own."""
+    text = json.dumps(value, ensure_ascii=False, indent=None if line else 2)
+    click.echo(text)
+
+
+def warn(text: str) -> None:
+    """Something the user should know, beside the command's output."""
+    click.echo(f"air-executor: {text}", err=True)
+
+
+def terminal_width() -> int:
+    """Columns to fill; as many as there are lines to print when nobody sees them on a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+
+
+def glyph(status: str) -> str:
+    """The mark of a task status, in ASCII where nothing else can be shown."""
+    fancy, plain = _GLYPHS[status]
+    return fancy if "utf" in (sys.stdout.encoding or "").lower() else plain
+
+
+def clean(text: str) -> str:
+    """Text from elsewhere on one line, without what would move the cursor or colour the terminal."""
+    text = " ".join(_ESCAPES.sub("", text).split())
+    return text if text.isprintable() else "".join(c if c.isprintable() else "·" for c in text)
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`: two figures, whatever the size."""
+    if seconds < 0.0995:
+        return f"{max(0.0, seconds):.3f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, name, below, unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {name} {rest} {unit}" if rest else f"{whole // size} {name}"
+    return f"{whole} s"
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:34`, `1:02:03`: of even width, for what is redrawn."""
+    whole = int(max(0.0, seconds))
+    hours, minutes = whole // 3_600, whole % 3_600 // 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def cut(text: str, width: int) -> str:
+    """At most `width` columns of `text`, with an ellipsis where something is missing."""
+    if _width(text) <= width:
+        return text
+    kept, used = [], 1
+    for c in text:
+        used += _width(c)
+        if used > width:
+            break
+        kept.append(c)
+    return "".join(kept) + "…" if width > 0 else ""
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
+    """Columns as wide as they need to be; the last is cut at the edge of the terminal.
+
+    `right` names the headings of columns that are aligned to the right.
+    """
+    lines = [list(headings), *(list(row) for row in rows)]
+    widths = [max(_width(line[i]) for line in lines) for i in range(len(headings))]
+    to_right = [heading in right.split() for heading in headings]
+    edge = terminal_width()
+    excess = sum(widths) + 2 * (len(widths) - 1) - edge
+    if excess > 0:  # the widest give way first, since they are names or commands
+        for i in sorted(range(len(widths)), key=lambda i: -widths[i])[:2]:
+            spare = min(excess, max(0, widths[i] - 16))
+            widths[i] -= spare
+            excess -= spare
+    for line in lines:
+        cells = []
+        for text, width, aligned in zip(line, widths, to_right, strict=True):
+            text = cut(text, width)
+            space = " " * (width - _width(text))
+            cells.append(space + text if aligned else text + space)
+        click.echo("  ".join(cells).rstrip())
