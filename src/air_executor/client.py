@@ -197,7 +197,9 @@ class AirExecutorClient:
             "tasks": tasks,
         }
 
-    def wait(self, job_name: str, timeout: float | None = None, *, job_id: str | None = None) -> dict[str, Any]:
+    def wait(
+        self, job_name: str, timeout: float | None = None, *, job_id: str | None = None
+    ) -> dict[str, Any]:
         """Return the job's state when it has ended; raises `WaitTimeout` after `timeout` seconds.
 
         With `job_id`, waits for that run even if another has followed.
@@ -271,7 +273,9 @@ class AirExecutorClient:
                 ended = False
                 for _, event in follower.read(1 << 62):
                     record = msgspec.to_builtins(event)
-                    ended = record["type"] == "RunEnded" or (ended and record["type"] in ("RequestDone", "WarningRaised"))
+                    ended = record["type"] == "RunEnded" or (
+                        ended and record["type"] in ("RequestDone", "WarningRaised")
+                    )
                     yield record
                 if not follow or ended:
                     return

@@ -1,16 +1,16 @@
 """Every error a user can meet, and the exit code the command line gives it.
 
-    AirExecutorError                1
-    ├── InvalidInput                2   a job file, task, name or option that cannot be accepted
-    │   └── InvalidName             2   a job name or task id that breaks the naming rules
-    ├── NotFound                    3   no such job, task or log
-    ├── Refused                     4   understood, but not now
-    │   ├── JobSealed               4   the job has ended; it takes no more tasks
-    │   └── ManagerRunning          4   another manager holds this base folder
-    ├── NoManager                   5   nobody would carry the request out
-    ├── BaseUnusable                6   base folder missing, unreadable, unsafe or full
-    │   └── JournalUnreadable       6   a journal of a newer version, or damaged in the middle
-    └── WaitTimeout                 7   the job had not ended in the time given
+AirExecutorError                1
+├── InvalidInput                2   a job file, task, name or option that cannot be accepted
+│   └── InvalidName             2   a job name or task id that breaks the naming rules
+├── NotFound                    3   no such job, task or log
+├── Refused                     4   understood, but not now
+│   ├── JobSealed               4   the job has ended; it takes no more tasks
+│   └── ManagerRunning          4   another manager holds this base folder
+├── NoManager                   5   nobody would carry the request out
+├── BaseUnusable                6   base folder missing, unreadable, unsafe or full
+│   └── JournalUnreadable       6   a journal of a newer version, or damaged in the middle
+└── WaitTimeout                 7   the job had not ended in the time given
 """
 
 from __future__ import annotations

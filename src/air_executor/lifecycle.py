@@ -173,7 +173,9 @@ class Run:
                 refused.append(spec)
         if self.stopping:
             for spec in new:
-                self.emit(ev.TaskCancelled(at=at, task=spec.id, error=f"the job was stopped: {self.stopping}"))
+                self.emit(
+                    ev.TaskCancelled(at=at, task=spec.id, error=f"the job was stopped: {self.stopping}")
+                )
             return refused
         self._fail_cycles(new, at)
         for spec in new:
@@ -482,7 +484,9 @@ class Run:
             self._stop_all("max_failures", now)
         elif self.stopping:
             for task in pending:
-                self.emit(ev.TaskCancelled(at=at, task=task.spec.id, error=f"the job was stopped: {self.stopping}"))
+                self.emit(
+                    ev.TaskCancelled(at=at, task=task.spec.id, error=f"the job was stopped: {self.stopping}")
+                )
         else:
             self._fail_cycles([task.spec for task in pending], at)
             for task in pending:
@@ -530,19 +534,20 @@ class Run:
         error: str | None = None
         if self.stopping:
             state, reason = "failed", self.stopping
+            failed = sum(task.reason not in (None, "skipped", "cancelled") for task in self.in_order)
             error = {
                 "cancelled": "cancelled",
                 "deadline": f"the deadline of {self.options.deadline_s} s passed",
-                "max_failures": f"{self.failures} tasks failed (max_failures: {self.options.max_failures})",
+                "max_failures": f"{failed} tasks failed (max_failures: {self.options.max_failures})",
             }[self.stopping]
         elif self.defect:
             state, (reason, error) = "failed", self.defect
         elif self.failures > self.options.failures_allowed(self.total):
             state, reason = "failed", "failures"
-            failed = [t for t in self.in_order if t.status == "failed" and t.reason != "skipped"]
-            names = ", ".join(repr(task.spec.id) for task in failed[:5])
-            more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-            error = f"{len(failed)} of {self.total} tasks failed: {names}{more}"
+            ids = [t.spec.id for t in self.in_order if t.status == "failed" and t.reason != "skipped"]
+            names = ", ".join(map(repr, ids[:5]))
+            more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+            error = f"{len(ids)} of {self.total} tasks failed: {names}{more}"
         self.emit(ev.RunEnded(at=to_iso(now), state=state, reason=reason, error=error))
 
     # ---- what may start -----------------------------------------------------------------------
@@ -595,9 +600,7 @@ class Run:
         times = [self.deadline_at] if self.deadline_at is not None and not self.stopping else []
         if self._delayed:
             times.append(self._delayed[0][0])
-        times += [
-            group.next_at for group in self._groups.values() if group.next_at > now and group.ready
-        ]
+        times += [group.next_at for group in self._groups.values() if group.next_at > now and group.ready]
         return min(times, default=None)
 
     def _group_open(self, name: str | None, group: _GroupState, now: float) -> bool:
@@ -785,9 +788,7 @@ class Run:
     def _on_task_cancelled(self, event: ev.TaskCancelled) -> None:
         self._fail_pending(self._task(event.task, event, "pending"), "cancelled", event.error, event.at)
 
-    def _fail_pending(
-        self, task: Task, reason: Literal["skipped", "cancelled"], error: str, at: str
-    ) -> None:
+    def _fail_pending(self, task: Task, reason: Literal["skipped", "cancelled"], error: str, at: str) -> None:
         self._move(task, "failed")
         task.reason = reason
         task.error = error

@@ -288,7 +288,9 @@ def check_graph(specs: list[TaskSpec], where: str = "tasks") -> None:
     for index, spec in enumerate(specs):
         first = seen.setdefault(spec.id, index)
         if first != index and specs[first] != spec:
-            raise InvalidInput(f"{where}[{index}].id: {spec.id!r} is {where}[{first}]'s id too, with other content")
+            raise InvalidInput(
+                f"{where}[{index}].id: {spec.id!r} is {where}[{first}]'s id too, with other content"
+            )
     if cycle := find_cycle({spec.id: spec.dependencies for spec in specs}):
         raise InvalidInput(f"{where}: dependency cycle: {' -> '.join(cycle)}")
 

@@ -1,10 +1,10 @@
 """For code that runs inside a task.
 
-    from air_executor import task
+from air_executor import task
 
-    task.queue([{"command": "gzip", "args": [name]} for name in names])
-    task.progress(0.4, "page 3")
-    task.result({"pages": 12})
+task.queue([{"command": "gzip", "args": [name]} for name in names])
+task.progress(0.4, "page 3")
+task.result({"pages": 12})
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def progress(fraction: float, text: str = "") -> None:
     """Say how far this task is: a number from 0 to 1, and what it is doing."""
     from air_executor.store.inbox import append_records  # noqa: PLC0415
 
-    append_records(Path(_variable("INBOX")), [{"progress": min(1.0, max(0.0, float(fraction))), "text": text}])
+    append_records(
+        Path(_variable("INBOX")), [{"progress": min(1.0, max(0.0, float(fraction))), "text": text}]
+    )
 
 
 def result(value: Any) -> None:

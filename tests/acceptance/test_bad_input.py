@@ -126,8 +126,16 @@ NOT_STARTED = {
     "not executable": ({"command": "/etc/passwd"}, 126, "not executable"),
     "directory": ({"command": "/etc"}, 126, "is a directory"),
     "no cwd": ({"command": "true", "cwd": "/no/such/folder"}, 127, "working directory '/no/such/folder'"),
-    "no secret": ({"command": "true", "env_from": {"A": {"environment": "NO_SUCH_VARIABLE"}}}, 126, "NO_SUCH_VARIABLE"),
-    "no secret file": ({"command": "true", "env_from": {"A": {"file": "/no/such/file"}}}, 126, "/no/such/file"),
+    "no secret": (
+        {"command": "true", "env_from": {"A": {"environment": "NO_SUCH_VARIABLE"}}},
+        126,
+        "NO_SUCH_VARIABLE",
+    ),
+    "no secret file": (
+        {"command": "true", "env_from": {"A": {"file": "/no/such/file"}}},
+        126,
+        "/no/such/file",
+    ),
     "too many cpus": ({"command": "true", "cpus": 4_000}, 126, "needs 4000 cpus"),
     "too much memory": ({"command": "true", "memory_mb": 1e12}, 126, "MB of memory"),
     "too long": ({"command": "true", "args": ["x" * 200_000]}, 126, "too long"),
@@ -177,7 +185,11 @@ def test_unreadable_view_fails_that_job_only_and_is_kept(
     good = write_job(base, "good", [{"id": "a", "command": "sleep", "args": ["0.3"]}])
     folder = base / "jobs" / "bad"
     folder.mkdir()
-    contents = {"tasks.json": '[{"id": "a", "command": "true"}]', "state.json": '{"id": "r1", "name": "bad"}', name: text}
+    contents = {
+        "tasks.json": '[{"id": "a", "command": "true"}]',
+        "state.json": '{"id": "r1", "name": "bad"}',
+        name: text,
+    }
     for file, content in contents.items():
         (folder / file).write_text(content)
     began = time.monotonic()
@@ -203,7 +215,9 @@ def test_a_view_written_slowly_is_waited_for(base: Path, manager: ManagerProcess
     assert wait_end(folder)["progress"]["completed"] == 20
 
 
-def test_garbage_in_a_running_jobs_view_fails_it_after_its_other_work(base: Path, manager: ManagerProcess) -> None:
+def test_garbage_in_a_running_jobs_view_fails_it_after_its_other_work(
+    base: Path, manager: ManagerProcess
+) -> None:
     view = base / "jobs" / "garbled" / "tasks.json"
     script = f"printf '[{{\"id\":' > {view}"
     tasks = [{"id": "w", "command": script, "shell": True}, {"id": "s", "command": "sleep", "args": ["0.5"]}]

@@ -122,7 +122,18 @@ def test_outside_queue_into_an_open_job(base: Path, manager: ManagerProcess) -> 
     job_id = client.create_job("open", open=True)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "air_executor", "queue", "--base", str(base), "--job", "open", "--", "true"]
+            [
+                sys.executable,
+                "-m",
+                "air_executor",
+                "queue",
+                "--base",
+                str(base),
+                "--job",
+                "open",
+                "--",
+                "true",
+            ]
         )
         for _ in range(8)
     ]
@@ -145,7 +156,9 @@ for _ in range(3):
     assert (state["state"], state["progress"]["total"], state["warnings"]) == ("completed", 2, [])
 
 
-def test_a_repeated_attempt_that_queues_the_same_again_doubles_nothing(base: Path, manager: ManagerProcess) -> None:
+def test_a_repeated_attempt_that_queues_the_same_again_doubles_nothing(
+    base: Path, manager: ManagerProcess
+) -> None:
     script = """
 import os, sys
 from air_executor import task
@@ -153,7 +166,13 @@ task.queue([{"command": "echo", "args": [str(n)]} for n in range(20)])
 sys.exit(os.environ["AIR_EXECUTOR_ATTEMPT"] == "1")
 """
     tasks = [
-        {"id": "discover", "command": sys.executable, "args": ["-c", script], "retries": 1, "retry_delay_s": 0}
+        {
+            "id": "discover",
+            "command": sys.executable,
+            "args": ["-c", script],
+            "retries": 1,
+            "retry_delay_s": 0,
+        }
     ]
     state = wait_end(write_job(base, "again", tasks))
     assert (state["state"], state["progress"]["total"]) == ("completed", 21), state

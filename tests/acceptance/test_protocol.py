@@ -29,7 +29,9 @@ def put(path: Path, value: object, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["in place", "rename"])
 @pytest.mark.parametrize("order", [("state", "tasks"), ("tasks", "state")])
-def test_two_files_in_either_order(base: Path, manager: ManagerProcess, order: tuple[str, str], way: str) -> None:
+def test_two_files_in_either_order(
+    base: Path, manager: ManagerProcess, order: tuple[str, str], way: str
+) -> None:
     folder = base / "jobs" / "hand"
     folder.mkdir()
     contents = {"state": {"id": "h1", "name": "hand", "state": "waiting"}, "tasks": ONE}
@@ -41,7 +43,12 @@ def test_two_files_in_either_order(base: Path, manager: ManagerProcess, order: t
     assert (state["id"], state["state"]) == ("h1", "completed")
     assert (folder / "logs" / "a.log").read_text() == "hi\n"
     task = by_id(folder)["a"]
-    assert (task["job_name"], task["status"], task["exit_code"], task["attempt"]) == ("hand", "completed", 0, 1)
+    assert (task["job_name"], task["status"], task["exit_code"], task["attempt"]) == (
+        "hand",
+        "completed",
+        0,
+        1,
+    )
     assert task["created_at"].endswith("Z")
     assert task["usage"]["cpu_s"] >= 0
 
@@ -117,7 +124,9 @@ def test_submitting_a_name_again_makes_runs_one_after_another(base: Path, manage
     assert sorted(os.listdir(base / "jobs" / "nightly" / "runs")) == sorted(ids[:-1])
 
 
-def test_a_copied_folder_without_journal_is_imported_as_it_stands(base: Path, manager: ManagerProcess) -> None:
+def test_a_copied_folder_without_journal_is_imported_as_it_stands(
+    base: Path, manager: ManagerProcess
+) -> None:
     folder = write_job(base, "first", [*ONE, {"id": "bad", "command": "false"}])
     wait_end(folder)
     copy = base / "jobs" / ".copy"
@@ -175,7 +184,11 @@ def test_environment_of_a_task(base: Path, manager: ManagerProcess, tmp_path: Pa
     assert cwd == str(tmp_path)
     assert stdin == ""
     assert env["AIR_EXECUTOR_BASE"] == str(base)
-    assert (env["AIR_EXECUTOR_JOB"], env["AIR_EXECUTOR_TASK"], env["AIR_EXECUTOR_ATTEMPT"]) == ("env", "env", "1")
+    assert (env["AIR_EXECUTOR_JOB"], env["AIR_EXECUTOR_TASK"], env["AIR_EXECUTOR_ATTEMPT"]) == (
+        "env",
+        "env",
+        "1",
+    )
     assert env["AIR_EXECUTOR_RESULT"].endswith(".json")
     assert env["AIR_EXECUTOR_INBOX"].endswith(".jsonl")
     assert (env["MINE"], env["region"], env["FROM_FILE"]) == ("1", "eu", "s3cr3t-file")
@@ -210,7 +223,13 @@ found = task.results(group="parts")
 task.result({"sum": sum(r["n"] for r in found.values()), "count": len(found)})
 """
     tasks = [
-        {"id": f"p{n}", "command": sys.executable, "args": ["-c", parts], "env": {"N": str(n)}, "group": "parts"}
+        {
+            "id": f"p{n}",
+            "command": sys.executable,
+            "args": ["-c", parts],
+            "env": {"N": str(n)},
+            "group": "parts",
+        }
         for n in range(10)
     ]
     tasks.append({"id": "merge", "command": sys.executable, "args": ["-c", merge], "final": True})
@@ -244,7 +263,9 @@ def test_output_of_a_child_that_outlives_its_task_goes_to_that_tasks_log(
     go = base / "go"
     script = f"(while [ ! -e {go} ]; do sleep 0.02; done; echo late) &"
     tasks = [{"id": "parent", "command": script, "shell": True}]
-    tasks += [{"id": f"n{n}", "command": "echo", "args": ["x"], "dependencies": ["parent"]} for n in range(20)]
+    tasks += [
+        {"id": f"n{n}", "command": "echo", "args": ["x"], "dependencies": ["parent"]} for n in range(20)
+    ]
     folder = write_job(base, "children", tasks)
     wait_end(folder)
     go.touch()
@@ -273,4 +294,3 @@ def test_logs_of_earlier_attempts_are_kept(base: Path, manager: ManagerProcess) 
     client = AirExecutorClient(base)
     assert [client.logs("attempts", "a", n) for n in (1, 2, 3)] == [f"attempt {n}\n" for n in (1, 2, 3)]
     assert client.logs("attempts", "a") == "attempt 3\n"
-

@@ -93,7 +93,9 @@ class Story:
 
     def ask(self, draw: st.DrawFn) -> None:
         task = f"t{draw(st.integers(0, self.made + 1))}"
-        what = draw(st.sampled_from(["cancel", "cancel task", "retry", "retry task", "pause", "resume", "close"]))
+        what = draw(
+            st.sampled_from(["cancel", "cancel task", "retry", "retry task", "pause", "resume", "close"])
+        )
         if what == "cancel":
             self.run.cancel(self.now)
         elif what == "cancel task":
@@ -165,7 +167,10 @@ def test_recently_completed_are_the_last_five() -> None:
 
 def test_a_failed_attempt_that_is_repeated_is_no_failure() -> None:
     progress = progress_of(
-        created(), *queued("a"), started("a", 1), exited("a", 2, reason="exit", exit_code=1, retry_at=START + 3)
+        created(),
+        *queued("a"),
+        started("a", 1),
+        exited("a", 2, reason="exit", exit_code=1, retry_at=START + 3),
     )
     assert progress.counts["pending"] == 1
     assert progress.retries == 1

@@ -10,9 +10,11 @@ import msgspec
 from air_executor import events as ev
 from air_executor.client import AirExecutorClient
 from air_executor.errors import WaitTimeout
+from air_executor.model import ENDED_STATES, STATES, TaskSpec
 from air_executor.observe.progress import Progress
 from air_executor.store.files import Identity, identity
 from air_executor.store.journal import JournalFollower
+from air_executor.times import to_iso
 
 __all__ = ["JobFollower", "ManagerWatch", "Said", "ended_state"]
 
@@ -52,9 +54,12 @@ class JobFollower:
         self.job_id = job_id
         self.progress = Progress()
         self.said: dict[str, Said] = {}
+        self.behind = False
+        """Whether another run stands where the one asked for has yet to begin."""
         self._folder = client.base.existing_job(job)
         self._journal = JournalFollower(self._folder.journal)
         self._decoder = msgspec.json.Decoder(list[_TaskSaid])
+        self._listening = False
         self._seen: Identity | None = None
         self._read_again_at = 0.0
         self._look_at_views_at = 0.0
@@ -68,11 +73,39 @@ class JobFollower:
     def look(self, *, whole: bool = False) -> None:
         """Read new events; not too many at a time, unless `whole`."""
         for _, event in self._journal.read(1 << 62 if whole else 8_000_000):
-            if isinstance(event, ev.RunCreated):
-                if self.job_id is not None and self.progress.run_id == self.job_id:
-                    return  # a next run has begun; the state of ours is in `runs/`
-                self.progress = Progress()
-            self.progress.add(event)
+            if isinstance(
+                event, ev.RunCreated
+            ):  # another run may stand before the one asked for, or follow it
+                self._listening = self.job_id is None or event.id == self.job_id
+                self.behind = not self._listening and not self.begun
+                if self._listening:
+                    self.progress = Progress()
+            if self._listening:
+                self.progress.add(event)
+
+    def take_from_views(self) -> None:
+        """Make do with `state.json` and `tasks.json` of a job that no manager has taken up."""
+        state = self.client.get_job(self.job)
+        at = to_iso(time.time())
+        for task in self.client.tasks(self.job):
+            spec = TaskSpec(id=str(task.get("id") or ""))
+            status = task.get("status")
+            if status not in ("completed", "failed"):
+                self.progress.add(ev.TaskQueued(at=at, task=spec))
+                continue
+            ended = ev.TaskImported(
+                at=at,
+                task=spec,
+                status=status,
+                reason=task.get("reason"),
+                error=task.get("error"),
+                created_at=at,
+            )
+            self.progress.add(ended)
+        progress = self.progress
+        progress.state = state["state"] if state["state"] in STATES else "waiting"
+        progress.reason, progress.error = state.get("reason"), state.get("error")
+        progress.created_at, progress.updated_at = state.get("created_at", ""), state.get("updated_at", "")
 
     def close(self) -> None:
         self._journal.close()
@@ -89,9 +122,10 @@ class JobFollower:
         self._look_at_views_at = now + 0.5
         state = ended_state(self.client, self.job, self.job_id)
         if state is None and self._ended_since is not None and now > self._ended_since + VIEW_PATIENCE_S:
-            progress = self.progress  # whoever should have written the views is gone
-            if self.job_id in (None, progress.run_id) and ended_in_view(self.client, self.job) is not True:
-                return {"id": progress.run_id, "state": progress.state, "reason": progress.reason, "error": progress.error}
+            view = self.client.get_job(self.job)
+            if view.get("id") == self.progress.run_id and view["state"] not in ENDED_STATES:
+                # whoever should have written the views is gone; the journal is the truth
+                return {**view, "state": self.progress.state, "error": self.progress.error}
         return state
 
     def listen(self, wanted: list[str]) -> None:
@@ -114,11 +148,6 @@ class JobFollower:
         self.said = {t.id: t.progress for t in tasks if t.progress is not None and t.id in ids}
         now = time.monotonic()
         self._read_again_at = now + max(0.5, READING_SHARE * (now - began))
-
-
-def ended_in_view(client: AirExecutorClient, job: str) -> bool:
-    """Whether `state.json` shows an end, of whatever run."""
-    return client.get_job(job)["state"] in ("completed", "failed")
 
 
 class ManagerWatch:

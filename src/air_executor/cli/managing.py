@@ -37,7 +37,9 @@ def manager_options(function: F) -> F:
 
 @click.command()
 @manager_options
-@click.option("--until-idle", is_flag=True, help="End when no job has anything to do (open and paused jobs may wait).")
+@click.option(
+    "--until-idle", is_flag=True, help="End when no job has anything to do (open and paused jobs may wait)."
+)
 @base_option
 def manager(base: str | None, until_idle: bool, **given: Any) -> None:
     """Run a manager in the foreground.
@@ -112,7 +114,13 @@ def start(base: str | None, **given: Any) -> None:
 
 
 @click.command()
-@click.option("--leave", "how", flag_value="leave", default=True, help="Running tasks go on; the next manager takes them up (default).")
+@click.option(
+    "--leave",
+    "how",
+    flag_value="leave",
+    default=True,
+    help="Running tasks go on; the next manager takes them up (default).",
+)
 @click.option("--drain", "how", flag_value="drain", help="Start nothing new, and wait until nothing runs.")
 @click.option("--kill", "how", flag_value="kill", help="Cancel all jobs that have not ended.")
 @click.option(
@@ -154,4 +162,6 @@ def _tell_what_goes_on(base: Any) -> None:
     jobs = AirExecutorClient(base.path).jobs()
     running = sum(job.get("progress", {}).get("running", 0) for job in jobs if job["state"] == "working")
     if running:
-        click.echo(f"{plural(running, 'running task')} went on; the next manager takes up what became of them")
+        click.echo(
+            f"{plural(running, 'running task')} went on; the next manager takes up what became of them"
+        )

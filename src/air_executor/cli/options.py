@@ -9,7 +9,15 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["Shape", "base_option", "capacity_options", "job_argument", "json_option", "param_option", "parse_params"]
+__all__ = [
+    "Shape",
+    "base_option",
+    "capacity_options",
+    "job_argument",
+    "json_option",
+    "param_option",
+    "parse_params",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,11 +29,11 @@ class Shape(NamedTuple):
     keys: dict[str, str]
 
 
-def json_option(shape: Shape) -> Callable[[F], F]:
+def json_option(shape: Shape, without_job: Shape | None = None) -> Callable[[F], F]:
     """`--json`, and the shape of what it prints, which `docs/cli.md` shows and tests compare."""
 
     def decorate(function: F) -> F:
-        function.json_shape = shape  # type: ignore[attr-defined]
+        function.json_shapes = (shape, without_job)  # type: ignore[attr-defined]
         option = click.option("--json", "as_json", is_flag=True, help=f"Print JSON: {shape.form}.")
         return option(function)
 

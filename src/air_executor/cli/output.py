@@ -67,7 +67,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.42 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`: two figures, whatever the size."""
+    """`0.042 s`, `4.2 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`; a whole number stays one."""
+    if isinstance(seconds, int) and seconds < 60:
+        return f"{seconds} s"
     if seconds < 0.0995:
         return f"{max(0.0, seconds):.3f} s"
     if seconds < 9.95:

@@ -91,7 +91,9 @@ def resume(base: str | None, job: str) -> None:
 @click.command()
 @job_argument()
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
-@click.option("--failed", is_flag=True, help="All failed tasks, which is also what happens when none is named.")
+@click.option(
+    "--failed", is_flag=True, help="All failed tasks, which is also what happens when none is named."
+)
 @base_option
 def retry(base: str | None, job: str, tasks: tuple[str, ...], failed: bool) -> None:
     """Give failed tasks another go: those named, or all.

@@ -20,7 +20,13 @@ SUBMITTED = Shape("one object", {"job_name": "the job's name", "id": "the id of 
 @json_option(SUBMITTED)
 @base_option
 def submit(
-    base: str | None, file: str, params: tuple[str, ...], name: str | None, is_open: bool, wait: bool, as_json: bool
+    base: str | None,
+    file: str,
+    params: tuple[str, ...],
+    name: str | None,
+    is_open: bool,
+    wait: bool,
+    as_json: bool,
 ) -> int:
     """Submit the job that FILE (JSON or YAML) describes.
 

@@ -138,7 +138,9 @@ class Manager:
     def _finished(self) -> bool:
         if self._stop == "leave":
             return True
-        busy = any(job.active and job.run is not None and job.run.counts["running"] for job in self._jobs.values())
+        busy = any(
+            job.active and job.run is not None and job.run.counts["running"] for job in self._jobs.values()
+        )
         if self._stop in ("drain", "kill"):
             return not busy
         if not self._until_idle or self._touched or self._launches or self._refused:
@@ -147,7 +149,7 @@ class Manager:
 
     @staticmethod
     def _has_work(job: ManagedJob) -> bool:
-        if job.views_due(0.0) is not None or job.retry_look_at is not None:
+        if job.views_due(0.0) is not None or job.look_again_at is not None:
             return True
         run = job.run
         if run is None or run.ended:
@@ -223,13 +225,13 @@ class Manager:
             self._next_poll = now + self.settings.poll_interval_s
             self._discover(now)
             for job in self._jobs.values():
-                if job.active or not job.watched or job.folder_unsettled():
+                if job.active or not job.watched or job.unsettled_folder:
                     self._touch_all(job)
         self._syncer.run_finished()
 
     def _touch_all(self, job: ManagedJob) -> None:
-        job.inbox_touched = job.state_touched = True
-        job.touch_inbox({""})
+        job.state_touched = True
+        job.inbox.touch()
         self._touched[job.name] = job
 
     def _heard_of(self, folder: str, names: set[str], now: float) -> None:
@@ -242,14 +244,14 @@ class Manager:
             if job is not None and not names.isdisjoint(("state.json", "tasks.json", "inbox")):
                 if "inbox" in names and self._notifier is not None:
                     self._notifier.watch(job.folder.inbox, GROWING_FILES)
-                    job.inbox_touched = True
+                    job.inbox.touch()
                 if "state.json" in names:
                     job.state_touched = True
                 self._touched[name] = job
         elif name == "inbox":
             job = self._jobs.get(os.path.basename(parent))
             if job is not None:
-                job.touch_inbox(names)
+                job.inbox.touch(names)
                 self._touched[job.name] = job
 
     def _discover(self, now: float, *, first: bool = False) -> set[AttemptKey]:
@@ -358,7 +360,7 @@ class Manager:
                 self._notifier.watch(job.folder.inbox, GROWING_FILES)
         run.check_deadline(now)
         if run.idle:
-            job.inbox_touched = True
+            job.inbox.touch()
             job.look(now)
             if run is job.run and run.idle and not job.unread:
                 run.settle(now)
@@ -402,7 +404,7 @@ class Manager:
                 self._launches.append((job, launcher, launch))
             self._scheduler.note(run, now)
             self._touched[job.name] = job
-            job.tasks_dirty = True
+            job.views.touch()
 
     def _launch(self, job: ManagedJob, task: Task) -> Launch | None:
         """What a runner needs to start an attempt; None when it cannot start, which is then recorded."""
@@ -442,7 +444,9 @@ class Manager:
                         self._syncer.add(job.journal)
         except OSError as error:
             if not self._no_room_until:
-                log.error("cannot write the journal of job %s: %s; no new work starts", job.name, error.strerror)
+                log.error(
+                    "cannot write the journal of job %s: %s; no new work starts", job.name, error.strerror
+                )
             self._no_room_until = now + NO_ROOM_RETRY_S
             self._wake(job, self._no_room_until)
             return False
@@ -475,12 +479,12 @@ class Manager:
                     job.write_views(now)
             except OSError as error:
                 log.warning("job %s: cannot write its views: %s", job.name, error.strerror)
-                job.give_up_views()
+                job.views.give_up(now)
             run = job.run
             if run is not None and run.ended and job.views_due(now) is None and job.settled:
                 self._put_away(job, run)
                 continue
-            times = [job.views_due(now), job.retry_look_at]
+            times = [job.views_due(now), job.look_again_at]
             if run is not None and not run.ended:
                 times.append(run.wake_at(now))
             known = [t for t in times if t is not None]
@@ -495,8 +499,8 @@ class Manager:
         journal = job.put_away()
         if journal is not None:
             self._syncer.close(journal)
-        if job.next_waits():
-            job.inbox_touched = True
+        if job.next_waits:
+            job.inbox.touch()
             self._touched[job.name] = job
         log.info("job %s: %s%s", job.name, run.state, f" ({run.error})" if run.error else "")
 

@@ -48,7 +48,18 @@ RETRY_S = 0.5
 
 RESET_SIGNALS = [
     getattr(signal, name)
-    for name in ("SIGPIPE", "SIGXFSZ", "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGCHLD", "SIGIO", "SIGUSR1", "SIGUSR2")
+    for name in (
+        "SIGPIPE",
+        "SIGXFSZ",
+        "SIGINT",
+        "SIGTERM",
+        "SIGHUP",
+        "SIGQUIT",
+        "SIGCHLD",
+        "SIGIO",
+        "SIGUSR1",
+        "SIGUSR2",
+    )
 ]
 TICKS = os.sysconf("SC_CLK_TCK")
 SHELL = b"/bin/sh"
@@ -73,7 +84,18 @@ class Running:
     """A process that has been started and not yet reported as ended."""
 
     __slots__ = (
-        "context", "end", "give_up_at", "key", "kill_at", "killed", "log", "pid", "slot", "started", "token", "why",
+        "context",
+        "end",
+        "give_up_at",
+        "key",
+        "kill_at",
+        "killed",
+        "log",
+        "pid",
+        "slot",
+        "started",
+        "token",
+        "why",
     )
 
     def __init__(self, token: int, key: str, context: Context, log: bytes) -> None:
@@ -383,7 +405,14 @@ class Launcher:
             self.report(task, [error.code, None, "not_started", str(error), None, None, None, time.time()])
             return True
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (
+                errno.EAGAIN,
+                errno.ENOMEM,
+                errno.EMFILE,
+                errno.ENFILE,
+                errno.ENOSPC,
+                errno.EDQUOT,
+            ):
                 return False
             self.running[token] = task
             text = f"cannot start {argv[0]!r}: {error.strerror}"
@@ -401,7 +430,13 @@ class Launcher:
         return True
 
     def spawn(
-        self, task: Running, task_id: str, stem: str, attempt: int, argv: list[str], cwd: str | None,
+        self,
+        task: Running,
+        task_id: str,
+        stem: str,
+        attempt: int,
+        argv: list[str],
+        cwd: str | None,
         env: dict[str, str] | None,
     ) -> None:
         context = task.context
@@ -419,25 +454,47 @@ class Launcher:
             try:
                 os.chdir(folder)
             except OSError as error:
-                raise NotStarted(127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}") from None
+                raise NotStarted(
+                    127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}"
+                ) from None
             self.cwd = folder
         command = os.fsencode(argv[0])
         path = full.get(b"PATH", b"/usr/bin:/bin")
-        program = command if b"/" in command else context.found.get((command, path)) or self.find(context, command, path)
+        program = (
+            command
+            if b"/" in command
+            else context.found.get((command, path)) or self.find(context, command, path)
+        )
         out = self.open_log(task, attempt)
-        actions = [(os.POSIX_SPAWN_DUP2, self.null, 0), (os.POSIX_SPAWN_DUP2, out, 1), (os.POSIX_SPAWN_DUP2, out, 2)]
+        actions = [
+            (os.POSIX_SPAWN_DUP2, self.null, 0),
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, out, 2),
+        ]
         try:
             task.started = time.monotonic()
             try:
                 task.pid = os.posix_spawn(
-                    program, argv, full, file_actions=actions, setpgroup=0, setsigdef=RESET_SIGNALS, setsigmask=[]
+                    program,
+                    argv,
+                    full,
+                    file_actions=actions,
+                    setpgroup=0,
+                    setsigdef=RESET_SIGNALS,
+                    setsigmask=[],
                 )
             except FileNotFoundError:
                 if not context.found.pop((command, path), None):
                     raise
                 program = self.find(context, command, path)  # it was moved since
                 task.pid = os.posix_spawn(
-                    program, argv, full, file_actions=actions, setpgroup=0, setsigdef=RESET_SIGNALS, setsigmask=[]
+                    program,
+                    argv,
+                    full,
+                    file_actions=actions,
+                    setpgroup=0,
+                    setsigdef=RESET_SIGNALS,
+                    setsigmask=[],
                 )
         except BaseException as error:
             self.give_back_slot(task)
@@ -467,7 +524,9 @@ class Launcher:
         text = argv[0]
         if error.errno == errno.ENOENT:
             if os.path.exists(program):
-                raise NotStarted(127, f"command {text!r}: the interpreter in its #! line does not exist") from None
+                raise NotStarted(
+                    127, f"command {text!r}: the interpreter in its #! line does not exist"
+                ) from None
             raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
         if error.errno == errno.ENOTDIR:
             raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
@@ -475,9 +534,13 @@ class Launcher:
             what = "is a directory" if os.path.isdir(program) else "is not executable (chmod +x)"
             raise NotStarted(126, f"command {text!r} {what}") from None
         if error.errno == errno.ENOEXEC:
-            raise NotStarted(126, f"command {text!r} is neither a program nor a script with a #! line") from None
+            raise NotStarted(
+                126, f"command {text!r} is neither a program nor a script with a #! line"
+            ) from None
         if error.errno == errno.E2BIG:
-            raise NotStarted(126, f"command {text!r}: arguments and environment are too long for the system") from None
+            raise NotStarted(
+                126, f"command {text!r}: arguments and environment are too long for the system"
+            ) from None
 
     # ---- logs ----------------------------------------------------------------------------------
 
@@ -632,7 +695,9 @@ class Launcher:
             assert task.end is not None
             end = task.end
             if end[2] is None and end[4] is not None:
-                text = f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
+                text = (
+                    f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
+                )
             else:
                 text = compact(["x", task.token, *end])
             entries.append(text)
@@ -646,7 +711,10 @@ class Launcher:
                 del self.waiting[position]
                 task = Running(token, start[2], start[3], b"")
                 self.running[token] = task
-                self.report(task, [None, None, "cancelled", "cancelled before it started", None, None, None, time.time()])
+                self.report(
+                    task,
+                    [None, None, "cancelled", "cancelled before it started", None, None, None, time.time()],
+                )
                 return
         task_or_none = self.running.get(token)
         if task_or_none is None or task_or_none.killed or task_or_none.end is not None:

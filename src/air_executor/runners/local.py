@@ -157,7 +157,9 @@ class LocalRunner:
             if found := _SPOOL_NAME.fullmatch(path.name):
                 spools.setdefault(found["launcher"], []).append(path)
         for name, paths in spools.items():
-            launcher = self._reconnect(name)  # before reading: what it still had to accept is in the spool then
+            launcher = self._reconnect(
+                name
+            )  # before reading: what it still had to accept is in the spool then
             alive = set(launcher.hello[3]) if launcher is not None and launcher.hello is not None else set()
             for attempt in _read_spools(paths).values():
                 if attempt.key not in running:
@@ -352,7 +354,7 @@ class LocalRunner:
             launcher.conn.close()
         for pidfd in self._adopted:
             os.close(pidfd)
-        
+
     @property
     def adopted_pids(self) -> set[int]:
         return {attempt.pid for attempt in self._adopted.values()}
@@ -428,7 +430,9 @@ class LocalRunner:
         finally:
             os.close(pidfd)
         if info is None:
-            self._ready.append((attempt.key, _lost("its launcher was killed; it has ended, how is not known")))
+            self._ready.append(
+                (attempt.key, _lost("its launcher was killed; it has ended, how is not known"))
+            )
             return
         now = time.time()
         run_s = time.clock_gettime(time.CLOCK_BOOTTIME) - attempt.ticks / os.sysconf("SC_CLK_TCK")
@@ -439,7 +443,9 @@ class LocalRunner:
                 end.reason, end.error = "exit", f"exit code {code}"
         else:
             name = signal.Signals(info.si_status).name
-            end = AttemptEnd(ended_at=now, signal=name, reason="signal", error=f"ended by {name}", run_s=run_s)
+            end = AttemptEnd(
+                ended_at=now, signal=name, reason="signal", error=f"ended by {name}", run_s=run_s
+            )
         self._ready.append((attempt.key, end))
 
 

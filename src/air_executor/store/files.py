@@ -10,7 +10,15 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Identity", "being_written", "exchange", "identity", "place_new", "sync_folder", "write_atomically"]
+__all__ = [
+    "Identity",
+    "being_written",
+    "exchange",
+    "identity",
+    "place_new",
+    "sync_folder",
+    "write_atomically",
+]
 
 RENAME_NOREPLACE: Final = 1
 RENAME_EXCHANGE: Final = 2

@@ -1,14 +1,14 @@
 """Where everything is in a base folder; the only place that knows file names.
 
-    .air-executor/
-      manager.log  manager.lock  manager.json  config.toml
-      runtime/                    sockets and spool files of launchers
-      jobs/<name>/
-        state.json  tasks.json    views
-        journal.jsonl             the truth
-        logs/<stem>.log           output of a task's last attempt; <stem>@<n>.log of the n-th, if not the last
-        inbox/                    what clients and tasks drop in; inbox/results/ what tasks report
-        runs/<id>/                earlier runs
+.air-executor/
+  manager.log  manager.lock  manager.json  config.toml
+  runtime/                    sockets and spool files of launchers
+  jobs/<name>/
+    state.json  tasks.json    views
+    journal.jsonl             the truth
+    logs/<stem>.log           output of a task's last attempt; <stem>@<n>.log of the n-th, if not the last
+    inbox/                    what clients and tasks drop in; inbox/results/ what tasks report
+    runs/<id>/                earlier runs
 """
 
 from __future__ import annotations

@@ -1,0 +1,192 @@
+"""`status`: one job in full, or the manager and all jobs in short."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+
+from air_executor.cli.following import JobFollower
+from air_executor.cli.options import base_option, job_argument, json_option
+from air_executor.cli.output import clean, duration, glyph, number, print_json
+from air_executor.cli.shapes import OVERVIEW, STATUS
+from air_executor.cli.wording import failure_text, left_text, note_on
+from air_executor.client import AirExecutorClient
+from air_executor.observe.progress import Progress
+from air_executor.times import to_iso
+
+__all__ = ["status", "status_object"]
+
+RULE = "=" * 70
+SHOWN = 5
+
+
+@click.command()
+@job_argument(required=False)
+@json_option(STATUS, without_job=OVERVIEW)
+@base_option
+def status(base: str | None, job: str | None, as_json: bool) -> None:
+    """Print how far a job is, or, without JOB, which manager is running and how all jobs are."""
+    client = AirExecutorClient(base)
+    if job is None:
+        _overview(client, as_json)
+        return
+    follower = JobFollower(client, job)
+    follower.look(whole=True)
+    follower.close()
+    if not follower.begun:
+        follower.take_from_views()
+    now = time.time()
+    pid = client.manager_pid
+    if as_json:
+        follower.listen([task for task, _ in follower.progress.longest_running(SHOWN)])
+        print_json(status_object(follower, now, pid))
+    else:
+        _report(follower, now, pid)
+
+
+def status_object(follower: JobFollower, now: float, manager_pid: int | None) -> dict[str, Any]:
+    """What `status JOB --json` prints; its keys are `shapes.STATUS`."""
+    progress = follower.progress
+    by_reason = progress.failed_by_reason
+    estimate = progress.estimate(now)
+    times = progress.run_times
+    return {
+        "name": follower.job,
+        "id": progress.run_id or None,
+        "state": progress.state,
+        "reason": progress.reason,
+        "error": progress.error,
+        "created_at": progress.created_at or None,
+        "updated_at": progress.updated_at or None,
+        "total_tasks": progress.total,
+        **progress.counts,
+        "skipped": by_reason["skipped"],
+        "cancelled": by_reason["cancelled"],
+        "retries": progress.retries,
+        "percent": round(progress.percent, 2),
+        "open": progress.open,
+        "paused": progress.paused,
+        "stopping": progress.stopping,
+        "warnings": progress.warnings,
+        "elapsed_s": round(progress.elapsed_s(now), 3),
+        "rate_per_s": round(progress.rate(now), 3),
+        "estimate_s": None
+        if estimate is None
+        else {name.removesuffix("_s"): round(value, 1) for name, value in estimate._asdict().items()},
+        "run_time_s": None
+        if not times.count
+        else {
+            "mean": round(times.mean_s, 6),
+            **{f"p{percent}": times.percentile(percent) for percent in (50, 90, 99)},
+            "max": times.max_s,
+            "count": times.count,
+        },
+        "recently_completed": [
+            {"id": e.task, "completed_at": to_iso(e.ended_at), "run_s": e.run_s} for e in progress.recent
+        ],
+        "running_tasks": [_running_object(follower, *task) for task in progress.longest_running(SHOWN)],
+        "failed_tasks": [
+            {"id": f.task, "reason": f.reason, "error": f.error, "exit_code": f.exit_code, "signal": f.signal}
+            for f in progress.last_failures(SHOWN)
+        ],
+        "manager_pid": manager_pid,
+    }
+
+
+def _running_object(follower: JobFollower, task: str, attempt: Any) -> dict[str, Any]:
+    said = follower.said.get(task)
+    return {
+        "id": task,
+        "started_at": to_iso(attempt.started_at),
+        "attempt": attempt.attempt,
+        "progress": said and said.fraction,
+        "text": said and said.text,
+    }
+
+
+def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
+    progress = follower.progress
+    follower.listen([task for task, _ in progress.longest_running(SHOWN)])
+    click.echo(f"{RULE}\nAir-Executor Progress Report\n{RULE}")
+    click.echo(f"Job:      {follower.job}")
+    click.echo(f"State:    {progress.state}{f' ({progress.reason})' if progress.reason else ''}")
+    if progress.error:
+        click.echo(f"Error:    {clean(progress.error)}")
+    if progress.elapsed_s(now):
+        click.echo(
+            f"{'Took' if progress.ended else 'Elapsed'}:".ljust(10) + duration(progress.elapsed_s(now))
+        )
+    note = note_on(follower, manager_pid) if not progress.ended else ""
+    if note:
+        click.echo(f"Note:     {note}")
+    for warning in progress.warnings:
+        click.echo(f"Warning:  {clean(warning)}")
+    _print_counts(progress)
+    if progress.recent:
+        click.echo("\nRecently completed")
+        for ended in reversed(progress.recent):
+            took = "" if ended.run_s is None else f"  {duration(ended.run_s)}"
+            click.echo(f"  {glyph('completed')} {ended.task}{took}")
+    if progress.running:
+        click.echo("\nCurrently running")
+        for task, attempt in progress.longest_running(SHOWN):
+            said = follower.said.get(task)
+            text = "" if said is None else f"  {100 * said.fraction:.0f}% {clean(said.text)}"
+            click.echo(f"  {glyph('running')} {task}  {duration(now - attempt.started_at)}{text}")
+        _print_more(len(progress.running) - SHOWN)
+    failures = progress.last_failures(SHOWN)
+    if failures:
+        click.echo("\nFailed")
+        for failure in failures:
+            click.echo(f"  {glyph('failed')} {failure.task}: {failure_text(failure)}")
+        _print_more(len(progress.failed or progress.not_run) - SHOWN)
+    if not progress.ended:
+        estimate = progress.estimate(now)
+        text = left_text(estimate) if estimate is not None else "not known yet"
+        click.echo(f"\nEstimated time remaining: {text.replace(' left', '')}")
+    click.echo(RULE)
+
+
+def _print_counts(progress: Progress) -> None:
+    total = progress.total
+    width = max(6, len(number(total)))
+    click.echo("\nTasks overview")
+    click.echo(f"  Total:      {number(total):>{width}}")
+    for status in ("completed", "running", "pending", "failed"):
+        count = progress.counts[status]
+        share = f"  ({100 * count / total:.1f}%)" if total and count else ""
+        click.echo(f"  {f'{status.capitalize()}:':<11} {number(count):>{width}}{share}")
+
+
+def _print_more(count: int) -> None:
+    if count > 0:
+        click.echo(f"    and {number(count)} more")
+
+
+def _overview(client: AirExecutorClient, as_json: bool) -> None:
+    from air_executor.cli.listing import job_object, print_jobs
+    from air_executor.cli.spawning import manager_facts
+
+    client.base.require()
+    pid = client.manager_pid
+    facts = None if pid is None else {"pid": pid, **manager_facts(client.base, pid)}
+    states = client.jobs()
+    if as_json:
+        print_json({"base": str(client.base), "manager": facts, "jobs": [job_object(s) for s in states]})
+        return
+    click.echo(f"base folder: {client.base}")
+    if facts is None:
+        click.echo("manager:     none is running; `air-executor start` starts one")
+    else:
+        slots = f", {facts['slots']} slots" if "slots" in facts else ""
+        since = f", since {_local(facts['started_at'])}" if "started_at" in facts else ""
+        click.echo(f"manager:     pid {pid}{slots}{since}")
+    click.echo()
+    print_jobs(states)
+
+
+def _local(at: str) -> str:
+    return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")

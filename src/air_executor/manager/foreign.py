@@ -1,0 +1,90 @@
+"""Reading files that somebody else writes: whole, not yet, or never to be understood."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from air_executor.store.files import Identity, being_written, identity
+
+__all__ = ["ForeignFile", "NotReadable", "open_for_writing"]
+
+SETTLE_S: Final = 2.0
+"""How long an unreadable file must stay unchanged before it counts as bad rather than half-written."""
+
+
+class NotReadable(Exception):
+    """A file that does not hold what it should; the text says where and what was expected."""
+
+
+class ForeignFile:
+    """Reads one JSON file, remembering since when it has made no sense."""
+
+    def __init__(self) -> None:
+        self._unreadable: tuple[Identity, float] | None = None
+
+    def read(self, path: Path, expected: type, now: float) -> tuple[Any, Identity] | None:
+        """Content and identity; None while it is missing or may still be being written.
+
+        Raises `NotReadable` when it has not changed for two seconds and still makes no sense.
+        """
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise NotReadable(f"{path.name}: {error.strerror}") from None
+        with open(fd, "rb") as file:
+            before = identity(fd)
+            data = file.read()
+            if before is None or identity(fd) != before:
+                return None
+        value, problem = _decode(path.name, data, expected)
+        if problem is None:
+            self._unreadable = None
+            return value, before
+        if self._unreadable is None or self._unreadable[0] != before:
+            self._unreadable = (before, now)
+        if now - self._unreadable[1] < SETTLE_S:
+            return None
+        self._unreadable = None
+        raise NotReadable(problem)
+
+
+def _decode(name: str, data: bytes, expected: type) -> tuple[Any, str | None]:
+    """The value, or what is wrong with it."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return None, _explain(name, data, error)
+    if type(value) is not expected:
+        what = "a list of task objects" if expected is list else "an object"
+        return None, f"{name}, line 1: expected {what}"
+    return value, None
+
+
+def _explain(name: str, data: bytes, error: Exception) -> str:
+    """Line and column, which the slower reader knows."""
+    try:
+        json.loads(data)
+    except json.JSONDecodeError as problem:
+        return f"{name}, line {problem.lineno} column {problem.colno}: {problem.msg}"
+    except (UnicodeDecodeError, RecursionError) as problem:
+        return f"{name}: {problem}"
+    return f"{name}: {error}"
+
+
+def open_for_writing(path: Path) -> bool:
+    """Whether somebody still has the file open for writing, as far as that can be known."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return bool(being_written(fd))
+    finally:
+        os.close(fd)

@@ -1,0 +1,133 @@
+"""When the two views of a run are written, and in which pieces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from air_executor.lifecycle import Run
+from air_executor.store.layout import JobFolder
+from air_executor.store.views import ViewFile, render_state, render_tasks
+
+__all__ = ["JobViews"]
+
+INTERVAL_S: Final = 0.9
+COST_FACTOR: Final = 20.0
+"""A view that takes long to write is written so rarely that it takes at most a twentieth of the time."""
+SLICE_S: Final = 0.005
+FIRST_S: Final = 0.25
+"""A job that is shorter than this writes its views once."""
+
+
+class JobViews:
+    """Writes `tasks.json` piece by piece and `state.json` in one; at the end of a run `state.json` last."""
+
+    def __init__(self, folder: JobFolder, mode: int, before_swap: Callable[[], None]) -> None:
+        """`before_swap` is called before a view that others wrote is replaced."""
+        self.state = ViewFile(folder.path, "state.json", mode)
+        self.tasks = ViewFile(folder.path, "tasks.json", mode)
+        self.displaced: list[Path] = []
+        """What came out of a swap and has to be read."""
+        self._before_swap = before_swap
+        self._tasks_changed = False
+        self._state_changed = False
+        self._rendering: Iterator[bytes] | None = None
+        self._cost_s = 0.0
+        self._tasks_due = 0.0
+        self._state_due = 0.0
+
+    def begin(self, now: float) -> None:
+        """A run began: both views are to be written, though not at once."""
+        self.touch()
+        self._tasks_due = self._state_due = now + FIRST_S
+
+    def touch(self, *, tasks: bool = True) -> None:
+        """Note that the run has changed."""
+        self._state_changed = True
+        if tasks:
+            self._tasks_changed = True
+
+    def untouch(self) -> None:
+        """Note that both views are as the run is."""
+        self._tasks_changed = self._state_changed = False
+
+    def leave_tasks(self) -> None:
+        """Do not write `tasks.json`: what stands there belongs to a run to come."""
+        self._tasks_changed = False
+
+    @property
+    def tasks_in_the_way(self) -> bool:
+        """Whether `tasks.json` is about to be written though somebody else's stands there."""
+        return self._tasks_changed and self._rendering is None and self.tasks.changed()
+
+    def due(self, run: Run, now: float) -> float | None:
+        """When the next piece is to be written; None when both views are up to date."""
+        if self._rendering is not None or (run.ended and (self._tasks_changed or self._state_changed)):
+            return now
+        due = [self._tasks_due] if self._tasks_changed else []
+        if self._state_changed:
+            due.append(self._state_due)
+        return min(due, default=None)
+
+    def write(self, run: Run, now: float) -> None:
+        """Write what is due, for a few milliseconds at most."""
+        if self._rendering is None and self._tasks_changed and (run.ended or now >= self._tasks_due):
+            self._tasks_changed = False
+            self._cost_s = 0.0
+            self._rendering = render_tasks(run)
+            self.tasks.begin()
+        if self._rendering is not None:
+            self._render(run, now)
+        if self._rendering is not None or not self._state_changed:
+            return
+        if run.ended:
+            if not self._tasks_changed:
+                self._write_state(run, now)
+        elif now >= self._state_due:
+            if self.state.changed():  # read that first
+                self._state_due = now + 0.05
+            else:
+                self._write_state(run, now)
+
+    def _render(self, run: Run, now: float) -> None:
+        assert self._rendering is not None
+        began = time.perf_counter()
+        piece: bytes | None = b""
+        while piece is not None and time.perf_counter() - began < SLICE_S:
+            piece = next(self._rendering, None)
+            if piece is not None:
+                self.tasks.write(piece)
+        if piece is None:
+            self._rendering = None
+            if self.tasks.changed() and not run.ended:  # read that first
+                self.tasks.abandon()
+                self._tasks_changed = True
+                self._tasks_due = now + 0.05
+                return
+            self._publish(self.tasks)
+        self._cost_s += time.perf_counter() - began
+        if piece is None:
+            self._tasks_due = now + max(INTERVAL_S, COST_FACTOR * self._cost_s)
+
+    def _write_state(self, run: Run, now: float) -> None:
+        self._state_changed = False
+        self.state.begin()
+        self.state.write(render_state(run))
+        self._publish(self.state)
+        self._state_due = now + INTERVAL_S
+
+    def _publish(self, view: ViewFile) -> None:
+        self._before_swap()
+        displaced = view.publish()
+        if displaced is not None:
+            self.displaced.append(displaced.path)
+
+    def give_up(self, now: float) -> None:
+        """A write failed: begin again later."""
+        self._rendering = None
+        self.tasks.abandon()
+        self.state.abandon()
+        self.touch()
+        self._tasks_due = self._state_due = now + 1.0
