@@ -441,7 +441,11 @@ class Run:
             return False
         if self._taken or any(self._top(group) is not None for group in self._groups.values()):
             return False
-        return not any(self.in_order[order].retry_at == due for due, order in self._delayed)
+        return not any(
+            task.retry_at == due and not (task.spec.final and self.ordinary_left)
+            for due, order in self._delayed
+            if (task := self.in_order[order])
+        )
 
     def settle(self, now: float) -> None:
         """Decide what an idle run does next: release `final` tasks, give up what can never run, or end.

@@ -1,4 +1,4 @@
-"""Which task starts next: priority first, then the run with the fewest running tasks, then order.
+"""Which task starts next: priority first, then the run with the fewest running tasks, in turn, then order.
 
 Pure: the manager tells what changed and asks; nothing here knows processes or files. Runs stand in one
 heap with lazily replaced entries, so a decision costs O(log runs) however many tasks wait.
@@ -46,10 +46,12 @@ class Scheduler:
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
         self.free = Capacity(capacity.slots, capacity.cpus, capacity.memory_mb)
-        self._heap: list[tuple[int, int, int, int]] = []
+        self._heap: list[tuple[int, int, int, int, int]] = []
         self._runs: dict[int, Run] = {}
         self._keys: dict[int, int] = {}
         """id of the run -> serial of its one valid heap entry."""
+        self._turns: dict[int, int] = {}
+        """id of the run -> serial when it was last chosen: among equals, whose turn is longest ago comes first."""
         self._serial = 0
         self._aside: list[tuple[int, float, int, Run, Task]] = []
         """Tasks that did not fit: (-priority, since, serial, run, task), best first."""
@@ -65,15 +67,16 @@ class Scheduler:
         self._serial += 1
         self._keys[key] = self._serial
         self._runs[key] = run
-        heappush(self._heap, (-task.spec.priority, run.counts["running"], self._serial, key))
+        heappush(self._heap, (-task.spec.priority, run.counts["running"], self._turns.get(key, 0), self._serial, key))
         if len(self._heap) > 4 * len(self._keys) + 64:
-            self._heap = [entry for entry in self._heap if self._keys.get(entry[3]) == entry[2]]
+            self._heap = [entry for entry in self._heap if self._keys.get(entry[4]) == entry[3]]
             heapify(self._heap)
 
     def forget(self, run: Run) -> None:
         """Drop an ended or replaced run."""
         self._keys.pop(id(run), None)
         self._runs.pop(id(run), None)
+        self._turns.pop(id(run), None)
         self._aside = [entry for entry in self._aside if entry[3] is not run]
 
     def occupy(self, spec: TaskSpec) -> None:
@@ -97,7 +100,7 @@ class Scheduler:
             waiting[3].put_back(waiting[4])
             self.note(waiting[3], now)
         while self._heap:
-            priority, _, serial, key = self._heap[0]
+            priority, _, _, serial, key = self._heap[0]
             if self._keys.get(key) != serial:
                 heappop(self._heap)
                 continue
@@ -118,6 +121,8 @@ class Scheduler:
                     self.note(run, now)
                 continue
             run.take(task)
+            self._serial += 1
+            self._turns[key] = self._serial
             self.occupy(spec)
             return run, task
         if waiting is None:

@@ -181,9 +181,10 @@ def check_run(run: Run) -> None:
     run.check_invariants()
     limit = run.options.max_parallel
     assert limit is None or run.counts["running"] <= limit
+    waiting = waiting_orders(run)
     for task in run.in_order:  # nothing that could run may be forgotten
         if task.status == "pending" and not task.unmet and task.retry_at is None and not run.ended:
-            assert task.order in waiting_orders(run), task
+            assert task.order in waiting, task
         if task.retry_at is not None:
             assert (task.retry_at, task.order) in run._delayed
 

@@ -1,27 +1,41 @@
 """The command line: `air-executor`, or `python -m air_executor`.
 
-Exit codes: 0 all well, 1 the job failed, 2 bad usage or input, 3 no such job or task, 4 refused as things stand,
-5 no manager, 6 base folder or another file unusable, 7 timed out, 70 a bug of ours, 130 and 143 interrupted,
-141 nobody reads the output.
+`EXIT_CODES` are what it promises to scripts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Final, TextIO
 
 import click
 
-from air_executor.cli.app import cli
+from air_executor.cli.app import OutputClosed, cli
 from air_executor.errors import AirExecutorError, BaseUnusable
 
-__all__ = ["main"]
+__all__ = ["EXIT_CODES", "main"]
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141
+
+EXIT_CODES: Final = {
+    0: "all is well; with `run`, `watch JOB` and `submit --wait`: the job completed",
+    1: "the job failed (`run`, `watch JOB`, `submit --wait`)",
+    2: "bad usage, or input that cannot be accepted; nothing was done",
+    3: "no such job, task or log",
+    4: "understood, but refused as things stand: the job has ended, another manager is running",
+    5: "no manager is running, or the one that was is gone",
+    6: "the base folder, or another file, cannot be used",
+    7: "not done within the time given",
+    EXIT_BUG: "a bug in Air-Executor; the line says where the details are",
+    EXIT_INTERRUPTED: "interrupted by Ctrl-C (128 + 2)",
+    EXIT_PIPE_CLOSED: "whoever read the output has gone (128 + 13)",
+    143: "`run` was terminated (128 + 15)",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_INTERRUPTED
     except AirExecutorError as error:
         return _fail(str(error), error.exit_code)
-    except BrokenPipeError:
+    except OutputClosed:
         return _pipe_closed()
     except OSError as error:
         place = f"{error.filename}: " if error.filename is not None else ""
@@ -59,10 +73,8 @@ def _fail(text: str, code: int) -> int:
 
 
 def _print(stream: TextIO, text: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # if nobody listens any more, the exit code still tells
         print(text, file=stream, flush=True)
-    except OSError:
-        pass  # nobody listens any more; the exit code still tells
 
 
 def _pipe_closed() -> int:
@@ -78,12 +90,10 @@ def _bug(error: Exception) -> int:
     import traceback
 
     place = ""
-    try:
+    with contextlib.suppress(OSError):
         with tempfile.NamedTemporaryFile(
             "w", prefix="air-executor-", suffix=".txt", delete=False, errors="backslashreplace"
         ) as file:
             traceback.print_exception(error, file=file)
         place = f"; details are in {file.name}"
-    except OSError:
-        pass
     return _fail(f"a bug in Air-Executor: {type(error).__name__}: {error}{place}", EXIT_BUG)

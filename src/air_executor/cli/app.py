@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
-__all__ = ["COMMANDS", "SECTIONS", "cli"]
+from air_executor import __version__
+
+__all__ = ["COMMANDS", "SECTIONS", "OutputClosed", "cli"]
 
 SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Run": {
@@ -47,6 +50,10 @@ COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place 
 HIDDEN: Final = {"reference": "reference:reference"}
 
 
+class OutputClosed(Exception):
+    """Whoever read our output has gone."""
+
+
 class LazyGroup(click.Group):
     """Knows the names of its commands; a command itself is imported when it is asked for."""
 
@@ -70,6 +77,14 @@ class LazyGroup(click.Group):
             ctx.fail(f"no such command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise OutputClosed from None  # click would make exit code 1 of it, which says that a job failed
+        return result
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, COMMANDS))
         for section, names in SECTIONS.items():
@@ -91,9 +106,12 @@ class LazyGroup(click.Group):
     epilog="COMMAND --help tells more about each.",
 )
 @click.option(
-    "--base", metavar="FOLDER", help="The base folder; may be given after the command as well.", expose_value=False,
+    "--base",
+    metavar="FOLDER",
+    expose_value=False,
     callback=lambda ctx, _, value: ctx.ensure_object(dict).update(base=value),
-)  # fmt: skip
-@click.version_option(None, "-V", "--version", package_name="air-executor", message="%(version)s")
+    help="The base folder; may be given after the command as well.",
+)
+@click.version_option(__version__, "-V", "--version", message="%(version)s")
 def cli() -> None:
     """Run work whose size is not known in advance: jobs that grow while they run."""

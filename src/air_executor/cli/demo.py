@@ -26,10 +26,12 @@ FILES = ("report.json", "report.md", "report.png")
 @capacity_options
 @base_option
 def demo(base: str | None, source: str, output: str | None, **options: Any) -> int:
-    """Look at every file of the Python standard library, a task each, and merge what they find into a report.
+    """Make a report on the standard library: over 1,000 tasks.
 
-    The job finds the files while it runs, and its tasks queue further ones. Job file and scripts read as a tutorial;
-    where they are is printed first.
+    Every source file is a task of its own; a last one merges what they found.
+
+    The job finds the files while it runs, and its tasks queue further ones. Job file and scripts read as a
+    tutorial; where they are is printed first.
     """
     from air_executor.cli.output import duration, plural
     from air_executor.cli.running import run_job

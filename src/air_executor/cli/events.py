@@ -20,7 +20,7 @@ __all__ = ["events"]
 @json_option(EVENT)
 @base_option
 def events(base: str | None, job: str, follow: bool, as_json: bool) -> None:
-    """Print the events of a job, oldest first: its journal."""
+    """Print what has happened to a job, oldest first: its journal."""
     for event in AirExecutorClient(base).events(job, follow=follow):
         if as_json:
             print_json(event, line=True)
@@ -39,7 +39,7 @@ def _line(event: dict[str, Any]) -> str:
         task, fields = task["id"], {"": " ".join(words), **fields}
     if event["type"] == "RunCreated":
         fields = {"id": event["id"]}
-    text = ", ".join(
-        f"{name} {value}".strip() for name, value in fields.items() if value not in (None, "", {})
-    )
-    return f"{event['at'][:-1].replace('T', ' ')}  {event['type']:<15} {clean('  '.join(filter(None, (task, text))))}".rstrip()
+    parts = [f"{name} {value}".strip() for name, value in fields.items() if value not in (None, "", {})]
+    text = clean("  ".join(filter(None, (task, ", ".join(parts)))))
+    at = event["at"].rstrip("Z").replace("T", " ")
+    return f"{at}  {event['type']:<15} {text}".rstrip()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from air_executor import events as ev
+from air_executor.cli.output import clean
 from air_executor.client import AirExecutorClient
 from air_executor.errors import WaitTimeout
 from air_executor.model import ENDED_STATES, STATES, TaskSpec
@@ -88,7 +89,7 @@ class JobFollower:
         state = self.client.get_job(self.job)
         at = to_iso(time.time())
         for task in self.client.tasks(self.job):
-            spec = TaskSpec(id=str(task.get("id") or ""))
+            spec = TaskSpec(id=clean(str(task.get("id") or "")))
             status = task.get("status")
             if status not in ("completed", "failed"):
                 self.progress.add(ev.TaskQueued(at=at, task=spec))
@@ -161,6 +162,10 @@ class ManagerWatch:
         """The last manager that was there."""
         self._gone_at: float | None = None
 
+    def look_now(self) -> None:
+        """Let the next `look` look, however short ago the last was."""
+        self._look_at = 0.0
+
     def look(self) -> int | None:
         """The manager's pid, or None."""
         now = time.monotonic()
@@ -168,11 +173,15 @@ class ManagerWatch:
             self._look_at = now + 0.5
             self.pid = self._client.manager_pid
             if self.pid is not None:
-                self.last_pid = self.pid
-                self._gone_at = None
+                self.saw(self.pid)
             elif self._gone_at is None:
                 self._gone_at = now
         return self.pid
+
+    def saw(self, pid: int) -> None:
+        """Take note of a manager that is known to be there."""
+        self.last_pid = pid
+        self._gone_at = None
 
     @property
     def gone_s(self) -> float:

@@ -65,7 +65,8 @@ class LineDisplay:
         self._at, self._percent, self._counts = now, progress.percent, dict(progress.counts)
         parts = [counts_line(progress)]
         parts += [f"{number(progress.counts[s])} {s}" for s in ("running", "failed") if progress.counts[s]]
-        parts.append(rate_text(progress.rate(now)))
+        if rate := progress.rate(now):
+            parts.append(rate_text(rate))
         estimate = progress.estimate(now)
         if estimate is not None:
             parts.append(left_text(estimate))

@@ -79,7 +79,7 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
 
 def _age(at: str | None, now: float) -> str:
     try:
-        return f"{duration(max(1.0, round(now - from_iso(at or ''))))} ago"
+        return f"{duration(max(1, round(now - from_iso(at or ''))))} ago"
     except (ValueError, TypeError):
         return ""
 
@@ -91,7 +91,10 @@ def _age(at: str | None, now: float) -> str:
 @json_option(TASKS)
 @base_option
 def tasks(base: str | None, job: str, status: str | None, group: str | None, as_json: bool) -> None:
-    """List the tasks of a job, as `tasks.json` shows them: at most about a second old."""
+    """List the tasks of a job.
+
+    What `tasks.json` shows: about a second old while the job runs, more where there are very many tasks.
+    """
     found = AirExecutorClient(base).tasks(job, status)
     if group is not None:
         found = [task for task in found if task.get("group") == group]
@@ -111,13 +114,14 @@ def _row(task: dict[str, Any], now: float) -> list[str]:
     assert status is not None
     reason = task.get("reason")
     words = [str(task.get("command") or ""), *map(str, task.get("args") or [])]
+    said = " ".join(words) if task.get("shell") else shlex.join(words)
     text = task.get("error") if status == "failed" else None
     return [
         clean(str(task.get("id") or "")),
         f"{glyph(status)} {status}" + (f" ({reason})" if reason and status == "failed" else ""),
         _time(task, status, now),
         str(task.get("attempt") or ""),
-        cut(clean(text or shlex.join(words)), max(20, terminal_width() // 2)),
+        cut(clean(text or said), max(20, terminal_width() // 2)),
     ]
 
 

@@ -110,21 +110,20 @@ def _bar(progress: Progress, width: int) -> Text:
 
 
 def _counts(progress: Progress, width: int) -> Text:
-    for form in ("{glyph} {count} {status}", "{glyph} {count}"):
-        parts = [
-            (form.format(glyph=glyph(status), count=number(progress.counts[status]), status=status), colour)
-            for status, colour in COLOURS.items()
-        ]
-        # always four, in the same places; a colour only where there is something to see
-        styled = [
-            (t, c if progress.counts[s] else "bright_black") for (t, c), s in zip(parts, COLOURS, strict=True)
-        ]
-        line = Text("   ").join(Text(text, style=style) for text, style in styled)
-        if progress.not_run and "status" in form:
-            line.append(f" ({number(len(progress.not_run))} not run)", style="red")
-        if line.cell_len <= width:
-            break
-    return line
+    line = _counts_in_words(progress, "{glyph} {count} {status}")
+    if progress.not_run:
+        line.append(f" ({number(len(progress.not_run))} not run)", style="red")
+    return line if line.cell_len <= width else _counts_in_words(progress, "{glyph} {count}")
+
+
+def _counts_in_words(progress: Progress, form: str) -> Text:
+    """Always four counts in the same places; a colour only where there is something to see."""
+    parts = []
+    for status, colour in COLOURS.items():
+        count = progress.counts[status]
+        text = form.format(glyph=glyph(status), count=number(count), status=status)
+        parts.append(Text(text, style=colour if count else "bright_black"))
+    return Text("   ").join(parts)
 
 
 def _pace(progress: Progress, now: float, width: int) -> Text:

@@ -32,7 +32,10 @@ CHUNK: Final = 1_048_576
 @json_option(LOG)
 @base_option
 def logs(base: str | None, job: str, task: str, follow: bool, attempt: int | None, as_json: bool) -> None:
-    """Print what a TASK has written to standard output and standard error, byte for byte."""
+    """Print what a task has written, byte for byte.
+
+    Standard output and standard error come together, in the order they were written.
+    """
     from air_executor.cli.output import print_json, warn
 
     client = AirExecutorClient(base)

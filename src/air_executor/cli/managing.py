@@ -44,8 +44,8 @@ def manager_options(function: F) -> F:
 def manager(base: str | None, until_idle: bool, **given: Any) -> None:
     """Run a manager in the foreground.
 
-    TERM or INT: leave, running tasks go on and the next manager takes them up. USR1: start nothing new, end when
-    nothing runs. USR2: cancel all jobs that have not ended, then end. It logs to stderr and to manager.log.
+    TERM or INT: leave; running tasks go on and the next manager takes them up. USR1: start nothing new, end
+    when nothing runs. USR2: cancel all jobs that have not ended, then end. It logs to stderr and manager.log.
     """
     from air_executor.errors import AirExecutorError
     from air_executor.settings import load_settings
@@ -74,7 +74,8 @@ def _log_to(base: Any) -> logging.Logger:
     if os.path.sameopenfile(fd, sys.stderr.fileno()):
         os.close(fd)
     else:
-        handlers.append(logging.StreamHandler(open(fd, "a", encoding="utf-8", errors="backslashreplace")))
+        file = os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
+        handlers.append(logging.StreamHandler(file))
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     log = logging.getLogger("air_executor")

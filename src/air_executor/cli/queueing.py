@@ -17,7 +17,7 @@ QUEUED = Shape(
     "one object",
     {
         "job_name": "the job's name",
-        "ids": "the ids of the tasks, in order; inside a task null: the manager gives them",
+        "ids": "the ids of the tasks, in order; null inside a task, where the manager gives them",
     },
 )
 PLACE = "{}"
@@ -70,7 +70,9 @@ def _pairs(values: tuple[str, ...], option: str) -> dict[str, str] | None:
 @json_option(QUEUED)
 @base_option
 def queue(base: str | None, as_json: bool, command: tuple[str, ...], **given: Any) -> None:
-    """Queue tasks: COMMAND with its arguments, one for each input line, or those of a file.
+    """Queue tasks into a job, from inside one of its tasks or outside.
+
+    COMMAND with its arguments is one task, with --each one for every input line; --file brings any tasks.
 
     \b
     air-executor queue -- python process.py a.csv
@@ -81,31 +83,37 @@ def queue(base: str | None, as_json: bool, command: tuple[str, ...], **given: An
     """
     job, reopen = given.pop("job"), given.pop("reopen")
     records = _records(command, given)
-    inside = bool(os.environ.get("AIR_EXECUTOR_INBOX")) and not (job or base)
-    if inside:
+    ids: list[str] | None = None
+    if os.environ.get("AIR_EXECUTOR_INBOX") and not (job or base):
         if reopen:
             raise click.UsageError("--reopen: the job of a running task has not ended")
         from air_executor import task
 
         task.queue(records)
-        job = os.environ.get("AIR_EXECUTOR_JOB")
+        job = task.job()
+    elif job:
+        ids = _queue_outside(base, job, records, reopen, quiet=as_json)
     else:
-        if not job:
-            raise click.UsageError("outside a task, name the job with --job")
-        from air_executor.client import AirExecutorClient
-
-        client = AirExecutorClient(base)
-        ids = client.queue_tasks(job, records, reopen=reopen)
+        raise click.UsageError("outside a task, name the job with --job")
     if as_json:
         from air_executor.cli.output import print_json
 
         print_json({"job_name": job, "ids": ids})
-    elif ids is not None:
-        from air_executor.cli.output import plural, warn
 
+
+def _queue_outside(
+    base: str | None, job: str, records: list[dict[str, Any]], reopen: bool, *, quiet: bool
+) -> list[str]:
+    from air_executor.cli.output import plural, warn
+    from air_executor.client import AirExecutorClient
+
+    client = AirExecutorClient(base)
+    ids = client.queue_tasks(job, records, reopen=reopen)
+    if not quiet:
         click.echo(f"queued {plural(len(ids), 'task')} in job {job!r}")
-        if client.manager_pid is None:
-            warn(f"no manager is running on {client.base}; start one with `air-executor start`")
+    if client.manager_pid is None:
+        warn(f"no manager is running on {client.base}; start one with `air-executor start`")
+    return ids
 
 
 def _records(command: tuple[str, ...], given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ class Managing:
     def __init__(self, client: AirExecutorClient, follower: JobFollower, options: dict[str, Any]) -> None:
         self._client = client
         self._follower = follower
-        self._options = {**options, "until_idle": True}
+        self._given = options
         self._others = ManagerWatch(client)
         self._own: ManagerProcess | None = None
         self._starts = 0
@@ -70,25 +70,23 @@ class Managing:
             self._tell_of_options(pid)
 
     def _tell_of_options(self, pid: int) -> None:
-        given = [
-            f"--{name.replace('_', '-')}"
-            for name, value in self._options.items()
-            if value and value is not True
-        ]
+        given = [f"--{name.replace('_', '-')}" for name, value in self._given.items() if value is not None]
         if given:
             slots = manager_facts(self._client.base, pid).get("slots")
             has = f" with {slots} slots" if slots else ""
             warn(f"manager {pid} is at work here already{has}: {', '.join(given)} can have no effect")
 
     def attend(self) -> int | None:
-        """The pid of the manager at work; starts one where needed. `NoManager` (and the like) if one has died."""
+        """The pid of the manager at work; starts one where needed. Raises `NoManager` if one has died."""
         if self._own is not None:
             code = self._own.ended()
             if code is None:
+                self._others.saw(self._own.pid)
                 return self._own.pid
             own, self._own = self._own, None
             if code not in (0, ManagerRunning.exit_code):
                 raise own.error(code)
+            self._others.look_now()
         pid = self._others.look()
         if pid is not None:
             self._left_with = None
@@ -98,7 +96,7 @@ class Managing:
         if not self._follower.begun:
             self._start()
         elif self._may_wait():
-            # Nothing to do, so the manager went; whoever queues, closes or resumes leaves something in the folder.
+            # It went because nothing is to be done; whoever queues, closes or resumes changes the folder.
             now = self._in_folder()
             if self._left_with is None:
                 self._left_with = now
@@ -107,7 +105,7 @@ class Managing:
                 self._start()
         elif self._others.gone_s > MANAGER_GRACE_S:
             raise NoManager(
-                f"manager {self._others.last_pid or ''} that worked on job {self._follower.job!r} is gone; "
+                f"manager {self._others.last_pid}, which worked on job {self._follower.job!r}, is gone; "
                 f"`air-executor start --base {self._client.base}` lets the job go on"
             )
         return None
@@ -119,7 +117,7 @@ class Managing:
                 f"see {self._client.base.manager_log}"
             )
         self._starts += 1
-        self._own = ManagerProcess(self._client.base, self._options)
+        self._own = ManagerProcess(self._client.base, {**self._given, "until_idle": True})
 
     def _may_wait(self) -> bool:
         progress = self._follower.progress
@@ -136,7 +134,7 @@ class Managing:
 
 
 class Outcome:
-    """How a run ended: its state, or None if we left before; the signal that was sent, or 0; what is known of it."""
+    """How it went: the final state (None if we left before), and the signal that was sent (or 0)."""
 
     def __init__(self, follower: JobFollower) -> None:
         self.follower = follower
@@ -181,9 +179,7 @@ def run_job(
         try:
             outcome.state = follow(follower, choose_display(), attend)
         except Interrupted:
-            warn(
-                f"left job {job!r} while it is being cancelled; `air-executor watch {job}` shows what becomes of it"
-            )
+            warn(f"left job {job!r} while it is being cancelled; see `air-executor watch {job}`")
         finally:
             outcome.signal = signals.last
             follower.close()
@@ -200,10 +196,11 @@ def run_job(
 @capacity_options
 @base_option
 def run(base: str | None, file: str, params: tuple[str, ...], name: str | None, **options: Any) -> int:
-    """Run the job that FILE (JSON or YAML) describes to its end.
+    """Run a job file (JSON or YAML) to its end, with live progress.
 
-    No manager is needed: where none is running, one is started for as long as there is work. Exit 0 when the job
-    completed, 1 when it failed. Ctrl-C (or TERM) cancels the job and waits for its end; a second one leaves at once.
+    No manager is needed: where none is running, one is started for as long as there is work. Exit 0 when the
+    job completed, 1 when it failed. Ctrl-C (or TERM) cancels the job and waits for its end; a second one
+    leaves at once.
     """
     client = AirExecutorClient(base)
     values = parse_params(params)

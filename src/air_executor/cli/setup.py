@@ -15,8 +15,8 @@ __all__ = ["completion", "config", "init"]
 def init(base: str | None, group: str | None) -> None:
     """Make a base folder.
 
-    Other commands make it where they need it, for this user only (mode 0700). With --group, managers and clients
-    of different users work on it together (mode 2770).
+    Other commands make it where they need it, for this user only (mode 0700). With --group, managers and
+    clients of different users work on it together (mode 2770).
     """
     import grp
 
@@ -37,7 +37,7 @@ CONFIG = Shape(
     "one object",
     {
         "base": "the base folder",
-        "settings": "an object: name of the setting -> {`value`, `from`: `default`, a file, `AIR_EXECUTOR_…`}",
+        "settings": "an object: setting -> {`value`, `from`: `default`, a file, or `AIR_EXECUTOR_…`}",
     },
 )
 
@@ -48,8 +48,8 @@ CONFIG = Shape(
 def config(base: str | None, as_json: bool) -> None:
     """Print what is set, and where it comes from.
 
-    Settings are defaults, then config.toml in the base folder, then AIR_EXECUTOR_<NAME>, then options of `manager`,
-    `start` and `run`.
+    Settings are defaults, then config.toml in the base folder, then AIR_EXECUTOR_<NAME>, then options of
+    `manager`, `start` and `run`.
     """
     import msgspec
 
@@ -73,7 +73,9 @@ def config(base: str | None, as_json: bool) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that makes the shell complete commands, options and job names.
+    """Print a completion script for a shell.
+
+    It completes commands, options and job names.
 
     \b
     bash:  air-executor completion bash > ~/.local/share/bash-completion/completions/air-executor

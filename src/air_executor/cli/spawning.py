@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -61,10 +62,8 @@ class ManagerProcess:
 
     def wait(self, timeout: float) -> None:
         """Return when it has ended, or after `timeout` seconds."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            pass
 
     @property
     def ready(self) -> bool:
@@ -72,7 +71,7 @@ class ManagerProcess:
         return manager_pid(self.base) == self.pid and bool(manager_facts(self.base, self.pid))
 
     def wait_until_ready(self, timeout: float) -> bool:
-        """True when it is ready, False if it is still getting ready after `timeout`; its own error if it ended."""
+        """True when it is ready, False if that takes longer than `timeout`; its own error if it ended."""
         deadline = time.monotonic() + timeout
         while not self.ready:
             if (code := self.ended()) is not None:
@@ -90,7 +89,10 @@ class ManagerProcess:
             return kind(words)
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         said = f" ({words})" if words else ""
-        return NoManager(f"the manager (pid {self.pid}) ended {how}{said}; see {self.base.manager_log}")
+        return NoManager(
+            f"the manager (pid {self.pid}) ended {how}{said}; see {self.base.manager_log}; "
+            f"`air-executor start --base {self.base}` starts one that takes its jobs up"
+        )
 
     def _last_words(self) -> str:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from air_executor.cli.following import JobFollower
+from air_executor.cli.following import JobFollower, ended_state
 from air_executor.cli.options import base_option, job_argument, json_option
 from air_executor.cli.output import clean, duration, glyph, number, print_json
 from air_executor.cli.shapes import OVERVIEW, STATUS
@@ -28,7 +28,7 @@ SHOWN = 5
 @json_option(STATUS, without_job=OVERVIEW)
 @base_option
 def status(base: str | None, job: str | None, as_json: bool) -> None:
-    """Print how far a job is, or, without JOB, which manager is running and how all jobs are."""
+    """Print how far a job is; without JOB, the manager and all jobs."""
     client = AirExecutorClient(base)
     if job is None:
         _overview(client, as_json)
@@ -119,7 +119,9 @@ def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
         click.echo(
             f"{'Took' if progress.ended else 'Elapsed'}:".ljust(10) + duration(progress.elapsed_s(now))
         )
-    note = note_on(follower, manager_pid) if not progress.ended else ""
+    note = note_on(follower, manager_pid)
+    if progress.ended:
+        note = "a next run of it waits to begin" if ended_state(follower.client, follower.job) is None else ""
     if note:
         click.echo(f"Note:     {note}")
     for warning in progress.warnings:

@@ -28,10 +28,10 @@ def submit(
     wait: bool,
     as_json: bool,
 ) -> int:
-    """Submit the job that FILE (JSON or YAML) describes.
+    """Submit a job file (JSON or YAML) to the manager.
 
-    The job is on disk when this returns; a manager need not be running. Where a job of that name exists, this is
-    its next run, which starts when the present one has ended.
+    The job is on disk when this returns; a manager need not be running. Where a job of that name exists, this
+    is its next run, which starts when the present one has ended.
     """
     from air_executor.cli.output import print_json, warn
     from air_executor.client import AirExecutorClient

@@ -35,7 +35,7 @@ def print_summary(follower: JobFollower, state: dict[str, Any], now: float) -> N
         of_those = [f"{number(by_reason[r])} {r}" for r in ("skipped", "cancelled") if by_reason[r]]
         text += f", {number(counts['failed'])} failed" + (f" ({', '.join(of_those)})" if of_those else "")
     if progress.retries:
-        text += f"; {'one attempt was' if progress.retries == 1 else f'{number(progress.retries)} attempts were'} repeated"
+        text += f"; repeated after failures: {number(progress.retries)}"
     click.echo(text)
     _print_failures(follower)
     for warning in progress.warnings[:WARNINGS]:

@@ -45,7 +45,7 @@ def choose_display() -> Display:
 
 
 def follow(follower: JobFollower, display: Display, attend: Callable[[], str]) -> dict[str, Any]:
-    """Show a job until it has ended, and return its state. `attend` is called each time round and gives the note."""
+    """Show a job until it has ended, and return its state. `attend`, called all along, gives the note."""
     try:
         while True:
             note = attend()
@@ -67,7 +67,7 @@ def watch_job(
     need_manager: bool = False,
     display: Display | None = None,
 ) -> int:
-    """Follow a job to its end and print the result; 1 if it failed. `need_manager`: give up when there is none."""
+    """Follow a job to its end and print the result; 1 if it failed. `need_manager`: give up without one."""
     from air_executor.cli.summary import print_summary
     from air_executor.cli.wording import note_on
 
@@ -115,10 +115,10 @@ class _JsonDisplay:
 @json_option(STATUS._replace(form=LINES), without_job=JOBS._replace(form=LISTS))
 @base_option
 def watch(base: str | None, job: str | None, as_json: bool) -> int:
-    """Watch a job until it has ended, or all jobs.
+    """Watch a job until it has ended, or all jobs, live.
 
-    Exit 0 when the job completed, 1 when it failed. Without JOB: a table of all jobs; on a terminal until Ctrl-C,
-    elsewhere until no job has anything to do. Ctrl-C ends the watching, not the job.
+    Exit 0 when the job completed, 1 when it failed. Without JOB: a table of all jobs; on a terminal until
+    Ctrl-C, elsewhere until no job has anything to do. Ctrl-C ends the watching, not the job.
     """
     client = AirExecutorClient(base)
     if job is None:

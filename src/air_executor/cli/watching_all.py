@@ -64,7 +64,7 @@ def _live(client: AirExecutorClient) -> int:
             table.add_row(Text(row[0]), Text(row[1], style=STATE_COLOURS[row[1]]), *row[2:])
         pid = client.manager_pid
         title = f"manager {pid}" if pid else "no manager is running: `air-executor start`"
-        lines = [
+        lines: list[Text | Table] = [
             Text(
                 f"{client.base}   {title}", style="" if pid else "yellow", overflow="ellipsis", no_wrap=True
             ),
@@ -72,7 +72,7 @@ def _live(client: AirExecutorClient) -> int:
         ]
         if len(states) > room:
             lines.append(Text(f"and {len(states) - room} more", style="bright_black"))
-        return Group(*lines if states else [lines[0], Text("no jobs")])
+        return Group(*lines) if states else Group(lines[0], Text("no jobs"))
 
     console = Console(highlight=False)
     with Live(

@@ -217,6 +217,7 @@ class JobInbox:
         fraction, text = record.get("progress"), record.get("text", "")
         if isinstance(fraction, int | float) and isinstance(text, str):
             run.progress[task_id] = (float(fraction), text)
+            self._job.views.touch_task(run.tasks[task_id].order)
             self._job.views.touch()
 
 

@@ -236,6 +236,7 @@ class ManagedJob:
     def put_away(self) -> Journal | None:
         """Forget an ended run whose views are written; gives the journal to be synced and closed."""
         journal, self.journal, self.run, self.context = self.journal, None, None, None
+        self.views.forget_last()
         self.inbox.forget_offsets()
         for slot in self.folder.logs.glob("@slot-*"):
             with contextlib.suppress(OSError):
@@ -561,6 +562,10 @@ class ManagedJob:
         if run is None or journal is None or not (run.new_events or journal.blocked):
             return False
         new, run.new_events = run.new_events, []
+        for event in new:
+            task = getattr(event, "task", None)
+            if task is not None:
+                self.views.touch_task(run.tasks[task if type(task) is str else task.id].order)
         journal.append(new)
         self.views.touch(tasks=False)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,16 +10,42 @@ from typing import Final
 
 from air_executor.lifecycle import Run
 from air_executor.store.layout import JobFolder
-from air_executor.store.views import ViewFile, render_state, render_tasks
+from air_executor.store.files import Identity, identity
+from air_executor.store.views import (
+    END_OF_TASKS,
+    TASKS_PER_CHUNK,
+    ViewFile,
+    chunk_count,
+    render_chunk,
+    render_state,
+)
 
 __all__ = ["JobViews"]
+
+_END: Final = object()
 
 INTERVAL_S: Final = 0.9
 COST_FACTOR: Final = 20.0
 """A view that takes long to write is written so rarely that it takes at most a twentieth of the time."""
 SLICE_S: Final = 0.005
+KEEP_FROM_CHUNKS: Final = 3
+"""From this size on, unchanged chunks are copied from the last version instead of being rendered."""
 FIRST_S: Final = 0.25
 """A job that is shorter than this writes its views once."""
+
+
+class LastVersion:
+    """The `tasks.json` we put in place last, as a source of the chunks that have not changed since."""
+
+    def __init__(self, fd: int, chunks: list[tuple[int, int]]) -> None:
+        self.fd = fd
+        self.chunks = chunks
+        self._identity: Identity | None = identity(fd)
+
+    def usable(self) -> bool:
+        """Whether nobody has written into it."""
+        now = identity(self.fd)
+        return now is not None and now.same_content(self._identity)
 
 
 class JobViews:
@@ -33,13 +60,17 @@ class JobViews:
         self._before_swap = before_swap
         self._tasks_changed = False
         self._state_changed = False
-        self._rendering: Iterator[bytes] | None = None
+        self._rendering: Iterator[None] | None = None
+        self._last: LastVersion | None = None
+        self._changed_chunks: set[int] = set()
         self._cost_s = 0.0
         self._tasks_due = 0.0
         self._state_due = 0.0
 
     def begin(self, now: float) -> None:
         """A run began: both views are to be written, though not at once."""
+        self.forget_last()
+        self._changed_chunks.clear()
         self.touch()
         self._tasks_due = self._state_due = now + FIRST_S
 
@@ -48,6 +79,10 @@ class JobViews:
         self._state_changed = True
         if tasks:
             self._tasks_changed = True
+
+    def touch_task(self, order: int) -> None:
+        """Note that the task at this place of the list has changed."""
+        self._changed_chunks.add(order // TASKS_PER_CHUNK)
 
     def untouch(self) -> None:
         """Note that both views are as the run is."""
@@ -76,8 +111,8 @@ class JobViews:
         if self._rendering is None and self._tasks_changed and (run.ended or now >= self._tasks_due):
             self._tasks_changed = False
             self._cost_s = 0.0
-            self._rendering = render_tasks(run)
             self.tasks.begin()
+            self._rendering = self._pieces(run)
         if self._rendering is not None:
             self._render(run, now)
         if self._rendering is not None or not self._state_changed:
@@ -94,22 +129,62 @@ class JobViews:
     def _render(self, run: Run, now: float) -> None:
         assert self._rendering is not None
         began = time.perf_counter()
-        piece: bytes | None = b""
-        while piece is not None and time.perf_counter() - began < SLICE_S:
-            piece = next(self._rendering, None)
-            if piece is not None:
-                self.tasks.write(piece)
-        if piece is None:
+        written = False
+        while not written and time.perf_counter() - began < SLICE_S:
+            written = next(self._rendering, _END) is _END
+        if written:
             self._rendering = None
             if self.tasks.changed() and not run.ended:  # read that first
                 self.tasks.abandon()
+                self.forget_last()
                 self._tasks_changed = True
                 self._tasks_due = now + 0.05
                 return
             self._publish(self.tasks)
         self._cost_s += time.perf_counter() - began
-        if piece is None:
+        if written:
             self._tasks_due = now + max(INTERVAL_S, COST_FACTOR * self._cost_s)
+
+    def _pieces(self, run: Run) -> Iterator[None]:
+        """Write the view chunk by chunk: what has not changed is copied from the last version."""
+        last, changed = self._last, self._changed_chunks
+        self._last, self._changed_chunks = None, set()
+        old = last.chunks if last is not None and last.usable() else []
+        chunks: list[tuple[int, int]] = []
+        offset = 0
+        try:
+            for chunk in range(chunk_count(run)):
+                if last is not None and chunk < len(old) and chunk not in changed:
+                    source, size = old[chunk]
+                    self.tasks.copy(last.fd, source, size)
+                else:
+                    text = render_chunk(run, chunk)
+                    size = len(text)
+                    self.tasks.write(text)
+                chunks.append((offset, size))
+                offset += size
+                yield
+            untouched = last is None or last.usable()
+        finally:
+            if last is not None:
+                os.close(last.fd)
+        self.tasks.write(END_OF_TASKS if chunks else b"[]\n")
+        if len(chunks) >= KEEP_FROM_CHUNKS and not run.ended:
+            self._last = LastVersion(self.tasks.reopen(), chunks)
+        if not untouched:
+            yield from self._again(run)
+
+    def _again(self, run: Run) -> Iterator[None]:
+        """Somebody wrote into the last version while it was copied: render everything."""
+        self.forget_last()
+        self.tasks.begin()
+        yield from self._pieces(run)
+
+    def forget_last(self) -> None:
+        """Render everything the next time."""
+        if self._last is not None:
+            os.close(self._last.fd)
+            self._last = None
 
     def _write_state(self, run: Run, now: float) -> None:
         self._state_changed = False
@@ -127,6 +202,7 @@ class JobViews:
     def give_up(self, now: float) -> None:
         """A write failed: begin again later."""
         self._rendering = None
+        self.forget_last()
         self.tasks.abandon()
         self.state.abandon()
         self.touch()

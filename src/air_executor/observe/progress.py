@@ -187,7 +187,8 @@ class Progress:
         task = self.running.pop(event.task)
         measured = event.reason not in NOT_MEASURED
         occupied_s = at - task.started_at
-        self._pace.exited(at, occupied_s if measured else None, ended=event.retry_at is None)
+        ended = event.retry_at is None and event.reason != "cancelled"
+        self._pace.exited(at, occupied_s if measured else None, ended=ended)
         if measured:
             self.run_times.add(occupied_s if event.run_s is None else event.run_s)
         if event.retry_at is not None:

@@ -111,15 +111,24 @@ def task_view(run: Run, task: Task) -> TaskView | dict[str, Any]:
 
 def render_tasks(run: Run) -> Iterator[bytes]:
     """`tasks.json` in pieces, so that the manager can do other things between them."""
-    count = len(run.in_order)
-    if not count:
-        yield b"[]\n"
-        return
-    for start in range(0, count, TASKS_PER_CHUNK):
-        views = [task_view(run, task) for task in run.in_order[start : start + TASKS_PER_CHUNK]]
-        block = msgspec.json.format(_encoder.encode(views), indent=2)
-        yield (b"[" if start == 0 else b",") + block[1:-2]
-    yield b"\n]\n"
+    for chunk in range(chunk_count(run)):
+        yield render_chunk(run, chunk)
+    yield END_OF_TASKS if run.in_order else b"[]\n"
+
+
+END_OF_TASKS: Final = b"\n]\n"
+
+
+def chunk_count(run: Run) -> int:
+    return -(-len(run.in_order) // TASKS_PER_CHUNK)
+
+
+def render_chunk(run: Run, chunk: int) -> bytes:
+    """The part of `tasks.json` that shows the tasks of one chunk, with the bracket or comma before it."""
+    start = chunk * TASKS_PER_CHUNK
+    views = [task_view(run, task) for task in run.in_order[start : start + TASKS_PER_CHUNK]]
+    block = msgspec.json.format(_encoder.encode(views), indent=2)
+    return (b"[" if start == 0 else b",") + block[1:-2]
 
 
 def state_view(run: Run) -> dict[str, Any]:
@@ -196,6 +205,19 @@ class ViewFile:
 
     def write(self, data: bytes) -> None:
         write_all(self._part_fd, data)
+
+    def copy(self, source: int, offset: int, size: int) -> None:
+        """Write `size` bytes of an open file, from `offset` on, without bringing them into memory."""
+        while size:
+            done = os.sendfile(self._part_fd, source, offset, size)
+            if done == 0:
+                raise OSError(f"{self.path}: its last version is shorter than it was")
+            offset += done
+            size -= done
+
+    def reopen(self) -> int:
+        """A descriptor for reading what is being written, also after it has been published."""
+        return os.open(f"/proc/self/fd/{self._part_fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def abandon(self) -> None:
         """Give up the view being written."""
