@@ -70,7 +70,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path, text: str) -> Any:
-    import yaml  # noqa: PLC0415  (14 ms that JSON users need not pay)
+    import yaml
 
     class Loader(yaml.SafeLoader):
         """YAML 1.1 without dates (they stay strings) and with duplicate keys refused."""
@@ -118,7 +118,7 @@ def parse_job(
         raise InvalidInput("expected an object with `tasks`, or a list of tasks")
     unknown = [key for key in raw if key not in FIELDS]
     if unknown:
-        import difflib  # noqa: PLC0415
+        import difflib
 
         near = difflib.get_close_matches(str(unknown[0]), FIELDS, n=1)
         did_you_mean = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(FIELDS))}"

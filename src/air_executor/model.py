@@ -90,6 +90,8 @@ class TaskSpec(Struct, kw_only=True, omit_defaults=True, gc=False):
     trigger_rule: TriggerRule = "all_success"
     final: bool = False
     idempotent: bool = False
+    keep_children: bool = False
+    enforce_memory: bool = False
     extra: dict[str, Any] | None = None
     """Keys we do not know, kept as they came."""
 
@@ -152,8 +154,7 @@ class JobOptions(Struct, kw_only=True, omit_defaults=True):
 
 TASK_FIELDS: Final = frozenset(TaskSpec.__struct_fields__) - {"extra"}
 STATE_FIELDS: Final = frozenset(
-    "job_name status created_at started_at completed_at error reason exit_code signal attempt result usage "
-    "run_s progress retry_at".split()
+    ["job_name", "status", "created_at", "started_at", "completed_at", "error", "reason", "exit_code", "signal", "attempt", "result", "usage", "run_s", "progress", "retry_at"]
 )
 """What the manager writes about a task; whoever hands a task in with these is not believed."""
 OPTION_FIELDS: Final = frozenset(JobOptions.__struct_fields__)
@@ -179,6 +180,8 @@ _EXPECTED: Final = {
     "trigger_rule": "'all_success' or 'all_done'",
     "final": "true or false",
     "idempotent": "true or false",
+    "keep_children": "true or false",
+    "enforce_memory": "true or false",
     "max_parallel": "a whole number, 1 or more",
     "groups": 'an object like {"name": {"limit": 2, "rate": 5.0}}',
     "allow_failures": "a whole number, or a percentage like '10%'",

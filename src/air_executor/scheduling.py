@@ -121,14 +121,15 @@ class Scheduler:
                     self.note(run, now)
                 continue
             run.take(task)
-            self._serial += 1
-            self._turns[key] = self._serial
-            self.occupy(spec)
-            return run, task
+            return self._choose(run, task)
         if waiting is None:
             return None
         self._aside.remove(waiting)
-        _, _, _, run, task = waiting
+        return self._choose(waiting[3], waiting[4])
+
+    def _choose(self, run: Run, task: Task) -> tuple[Run, Task]:
+        self._serial += 1
+        self._turns[id(run)] = self._serial
         self.occupy(task.spec)
         return run, task
 

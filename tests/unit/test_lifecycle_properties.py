@@ -14,10 +14,7 @@ from air_executor.scheduling import Capacity
 from tests.unit.world import T0, World, dump, replayed
 
 ENDS = ("ok", "ok", "ok", "exit", "exit", "signal", "timeout", "memory", "lost", "not_started")
-STEPS = (
-    "start start start exit exit exit exit queue queue_inside cancel_task cancel_job retry_all retry_one "
-    "pause resume close wait restart crash reopen"
-).split()
+STEPS = ["start", "start", "start", "exit", "exit", "exit", "exit", "queue", "queue_inside", "cancel_task", "cancel_job", "retry_all", "retry_one", "pause", "resume", "close", "wait", "restart", "crash", "reopen"]
 
 small = st.integers(0, 7)
 numbers = st.integers(0, 2**32 - 1)
@@ -229,7 +226,7 @@ class Play:
             assert dump(again, self.world.now) == dump(run, self.world.now)
 
 
-@settings(max_examples=250)
+@settings(max_examples=400)
 @given(program=programs, seed=numbers)
 def test_every_job_ends_within_its_limits_and_replays_to_the_same_state(
     program: dict[str, Any], seed: int
@@ -243,7 +240,7 @@ def test_every_job_ends_within_its_limits_and_replays_to_the_same_state(
     play.check_starts()
 
 
-@settings(max_examples=120)
+@settings(max_examples=200)
 @given(program=programs, seed=numbers, cut=numbers)
 def test_from_any_prefix_of_a_journal_a_job_still_ends(program: dict[str, Any], seed: int, cut: int) -> None:
     play = Play(program["capacity"], program["jobs"])

@@ -28,6 +28,8 @@ from air_executor.times import from_iso
 __all__ = ["job_object", "job_rows", "list_jobs", "print_jobs", "tasks"]
 
 COUNTS = ("completed", "running", "pending", "failed")
+HEADINGS = ["JOB", "STATE", "TASKS", "DONE", "RUNNING", "PENDING", "FAILED", "CHANGED"]
+TO_RIGHT = "TASKS DONE RUNNING PENDING FAILED"
 
 
 @click.command("list")
@@ -66,7 +68,7 @@ def job_rows(states: Iterable[dict[str, Any]], now: float) -> tuple[list[str], l
     for job in map(job_object, states):
         counts = [number(job[name]) for name in ("total_tasks", *COUNTS)]
         rows.append([clean(job["name"]), job["state"], *counts, _age(job["updated_at"], now)])
-    return ["JOB", "STATE", "TASKS", *(name.upper() for name in COUNTS), "CHANGED"], rows
+    return HEADINGS, rows
 
 
 def print_jobs(states: list[dict[str, Any]]) -> None:
@@ -74,12 +76,13 @@ def print_jobs(states: list[dict[str, Any]]) -> None:
         click.echo("no jobs")
         return
     headings, rows = job_rows(states, time.time())
-    print_table(headings, rows, right="TASKS COMPLETED RUNNING PENDING FAILED")
+    print_table(headings, rows, right=TO_RIGHT)
 
 
 def _age(at: str | None, now: float) -> str:
     try:
-        return f"{duration(max(1, round(now - from_iso(at or ''))))} ago"
+        age = duration(max(1, round(now - from_iso(at or ""))))
+        return f"{' '.join(age.split()[:2])} ago"
     except (ValueError, TypeError):
         return ""
 

@@ -111,6 +111,18 @@ def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
     progress = follower.progress
     follower.listen([task for task, _ in progress.longest_running(SHOWN)])
     click.echo(f"{RULE}\nAir-Executor Progress Report\n{RULE}")
+    _print_state(follower, now, manager_pid)
+    _print_counts(progress)
+    _print_tasks(follower, now)
+    if not progress.ended:
+        estimate = progress.estimate(now)
+        text = left_text(estimate) if estimate is not None else "not known yet"
+        click.echo(f"\nEstimated time remaining: {text.replace(' left', '')}")
+    click.echo(RULE)
+
+
+def _print_state(follower: JobFollower, now: float, manager_pid: int | None) -> None:
+    progress = follower.progress
     click.echo(f"Job:      {follower.job}")
     click.echo(f"State:    {progress.state}{f' ({progress.reason})' if progress.reason else ''}")
     if progress.error:
@@ -126,7 +138,10 @@ def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
         click.echo(f"Note:     {note}")
     for warning in progress.warnings:
         click.echo(f"Warning:  {clean(warning)}")
-    _print_counts(progress)
+
+
+def _print_tasks(follower: JobFollower, now: float) -> None:
+    progress = follower.progress
     if progress.recent:
         click.echo("\nRecently completed")
         for ended in reversed(progress.recent):
@@ -145,11 +160,6 @@ def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
         for failure in failures:
             click.echo(f"  {glyph('failed')} {failure.task}: {failure_text(failure)}")
         _print_more(len(progress.failed or progress.not_run) - SHOWN)
-    if not progress.ended:
-        estimate = progress.estimate(now)
-        text = left_text(estimate) if estimate is not None else "not known yet"
-        click.echo(f"\nEstimated time remaining: {text.replace(' left', '')}")
-    click.echo(RULE)
 
 
 def _print_counts(progress: Progress) -> None:

@@ -19,7 +19,7 @@ from air_executor.errors import NoManager
 __all__ = ["Display", "choose_display", "follow", "watch", "watch_job"]
 
 LINES: Final = "objects, one a line, at most one a second, the last when the job has ended"
-LISTS: Final = "such a list a line, whenever it has changed"
+LISTS: Final = "lists like that of `list --json`, one a line, whenever it has changed"
 LOOK_S: Final = 0.05
 MANAGER_GRACE_S: Final = 3.0
 """So long a manager may be away, to be started anew, before waiting for it makes no sense."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from air_executor.cli.listing import job_object, job_rows, print_jobs
+from air_executor.cli.listing import TO_RIGHT, job_object, job_rows, print_jobs
 from air_executor.cli.output import print_json
 from air_executor.client import AirExecutorClient
 from air_executor.model import ENDED_STATES
@@ -40,6 +40,7 @@ def watch_all(client: AirExecutorClient, *, as_json: bool) -> int:
 
 
 def _live(client: AirExecutorClient) -> int:
+    from rich.cells import cell_len
     from rich.console import Console, Group
     from rich.live import Live
     from rich.table import Table
@@ -53,12 +54,12 @@ def _live(client: AirExecutorClient) -> int:
         room = max(1, console.size.height - 5)
         headings, rows = job_rows(states[:room], time.time())
         table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-        for i, heading in enumerate(headings):
+        for heading, cells in zip(headings, zip(*rows, strict=True) if rows else headings, strict=True):
+            # the name gives way, never a number
+            least = max(len(heading), *map(cell_len, cells))
+            justify: Literal["left", "right"] = "right" if heading in TO_RIGHT.split() else "left"
             table.add_column(
-                heading,
-                justify="right" if 2 <= i <= 6 else "left",
-                no_wrap=True,
-                min_width=8 if i == 0 else None,
+                heading, justify=justify, no_wrap=True, min_width=min(8, least) if heading == "JOB" else least
             )
         for row in rows:
             table.add_row(Text(row[0]), Text(row[1], style=STATE_COLOURS[row[1]]), *row[2:])

@@ -30,7 +30,7 @@ from air_executor.store.files import identity, write_atomically
 from air_executor.store.layout import Base
 from air_executor.store.lock import ManagerLock
 from air_executor.store.notify import GROWING_FILES, Notifier
-from air_executor.times import to_iso
+from air_executor.times import from_iso, to_iso
 
 __all__ = ["Manager"]
 
@@ -108,6 +108,7 @@ class Manager:
         self._runner.open()
         for key in unknown:
             self._relaunch(key)
+        self._limit_adopted(now)
         write_atomically(
             self.base.manager_json,
             msgspec.json.format(
@@ -125,6 +126,15 @@ class Manager:
             mode=self.base.file_mode,
         )
         log.info("manager %d on %s with %d slots", os.getpid(), self.base, self.settings.slots)
+
+    def _limit_adopted(self, now: float) -> None:
+        """Attempts whose launcher is gone keep their time-out."""
+        for key in self._runner.adopted:
+            job = self._jobs.get(key.job)
+            task = job.run.tasks.get(key.task) if job is not None and job.run is not None else None
+            if task is not None and task.spec.timeout_s is not None and task.started_at is not None:
+                left_s = from_iso(task.started_at) + task.spec.timeout_s - now
+                self._runner.limit_adopted(key, left_s, self.settings.grace_s)
 
     def _relaunch(self, key: AttemptKey) -> None:
         """An attempt that was journalled but that no launcher accepted: hand it over now."""
@@ -202,6 +212,8 @@ class Manager:
             due = min(due, self._timers[0][0])
         if self._touched or self._refused:
             due = now
+        if (wake := self._runner.wake_at()) is not None:
+            due = min(due, now + wake - time.monotonic())
         if self._syncer.busy:
             due = min(due, now + 0.05)
         return [fd for fd, _ in self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s)))]
@@ -313,7 +325,10 @@ class Manager:
 
     def _record_ends(self, ready: list[int], now: float) -> set[str]:
         """Journal-to-be of ends that came in, each after one more look; gives the jobs that were looked at."""
+        adopted = len(self._runner.adopted)
         ends = self._runner.collect(ready)
+        if len(self._runner.adopted) > adopted:
+            self._limit_adopted(now)
         if self._refused:
             ends += self._refused
             self._refused = []
@@ -429,7 +444,17 @@ class Manager:
             return None
         assert spec.command is not None
         argv = ["/bin/sh", "-c", spec.command, "sh", *spec.args] if spec.shell else [spec.command, *spec.args]
-        return Launch(key, job.context, argv, spec.cwd, env, spec.timeout_s, self.settings.grace_s)
+        return Launch(
+            key=key,
+            context=job.context,
+            argv=argv,
+            cwd=spec.cwd,
+            env=env,
+            timeout_s=spec.timeout_s,
+            grace_s=self.settings.grace_s,
+            keep_children=spec.keep_children,
+            memory_limit_mb=spec.memory_mb if spec.enforce_memory else None,
+        )
 
     # ---- writing ------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ class Pace:
         return (slot_seconds - since.slot_seconds) / max(STEP_S, now - since.at)
 
     def estimate(self, now: float, pending: int, started: Iterable[float]) -> Estimate | None:
-        """When `pending` tasks and those begun at `started` will have ended; None while nothing is measured."""
+        """When `pending` tasks and those begun at `started` will have ended; None before anything has."""
         if not self.occupied.count:
             return None
         time_left = self.occupied.time_left()

@@ -40,6 +40,8 @@ class Launch(Struct, gc=False):
     env: dict[str, str] | None
     timeout_s: float | None
     grace_s: float
+    keep_children: bool = False
+    memory_limit_mb: float | None = None
 
 
 class Runner(Protocol):

@@ -7,12 +7,14 @@ same socket. What it says on the socket is only speed; the spool is what counts.
 Frames on the socket are a 4-byte big-endian length and a JSON list of messages.
 
     manager -> launcher   ["ctx", n, {dir, env, cwd}]      what the tasks of one run share
-                          ["run", token, key, n, task, stem, attempt, argv, cwd, env, timeout_s, grace_s]
+                          ["run", token, key, n, task, stem, attempt, argv, cwd, env, timeout_s, grace_s,
+                           keep_children, memory limit in MB]
                           ["kill", token, grace_s]         end a process group: TERM, grace, KILL
                           ["drop", n]                      the run has ended
                           ["quit"]                         exit when no task is left
     launcher -> manager   ["hello", pid, next token, [running tokens]]
                           ["x", token, exit code, signal, reason, error, run_s, cpu_s, memory MB, ended at]
+                          ["left", token, key]             ended, but processes of its group live on
                           ["rotated", spool file]          that file will not be written to again
 
     spool lines           ["a", token, key]                accepted: a process may exist from here on
@@ -42,6 +44,11 @@ ALONE_S = 5.0
 """How long an idle launcher waits for a manager."""
 STARTS_A_TURN = 16
 LINGER_POLL_S = 0.02
+LEFT_POLL_S = 0.2
+"""Often enough that a group's number cannot have gone to another one in between."""
+MEMORY_POLL_S = 0.25
+MEMORY_POLL_COST = 20.0
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 GIVE_UP_AFTER_S = 5.0
 """How long after KILL a process group may still be listed (a process stuck in the kernel)."""
 RETRY_S = 0.5
@@ -87,15 +94,19 @@ class Running:
         "context",
         "end",
         "give_up_at",
+        "grace_s",
+        "keep_children",
         "key",
         "kill_at",
         "killed",
         "log",
+        "memory_mb",
         "pid",
         "slot",
         "started",
         "token",
         "why",
+        "why_text",
     )
 
     def __init__(self, token: int, key: str, context: Context, log: bytes) -> None:
@@ -109,6 +120,10 @@ class Running:
         self.why = ""
         self.kill_at = 0.0
         self.give_up_at = 0.0
+        self.grace_s = 0.0
+        self.keep_children = False
+        self.memory_mb = 0.0
+        self.why_text = ""
         self.killed = False
         self.end: list[Any] | None = None
 
@@ -124,6 +139,17 @@ class Slot:
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+class Left:
+    """A process group whose task has ended. `due`: when it is asked to end, or made to."""
+
+    __slots__ = ("asked", "due", "grace_s")
+
+    def __init__(self, due: float, grace_s: float) -> None:
+        self.due = due
+        self.grace_s = grace_s
+        self.asked = False
 
 
 class NotStarted(Exception):
@@ -150,6 +176,11 @@ class Launcher:
         self.young: list[tuple[float, int]] = []
         self.timers: list[tuple[float, int]] = []
         self.lingering: dict[int, Running] = {}
+        self.left: dict[int, Left] = {}
+        self.left_due = 0.0
+        self.limited: dict[int, Running] = {}
+        """pid -> a task whose memory is watched."""
+        self.memory_due = 0.0
         self.waiting: collections.deque[list[Any]] = collections.deque()
         """Accepted, not started yet."""
         self.blocked_until = 0.0
@@ -190,8 +221,10 @@ class Launcher:
             self.promote()
             self.run_timers()
             self.check_lingering()
+            self.check_left()
+            self.check_memory()
             self.flush()
-            if not self.running and not self.waiting and not self.unspooled and self.may_leave():
+            if not (self.running or self.waiting or self.unspooled or self.left) and self.may_leave():
                 return
 
     def poll(self) -> list[tuple[int, int]]:
@@ -202,6 +235,10 @@ class Launcher:
             due = self.young[0][0]
         if self.lingering:
             due = time.monotonic() + LINGER_POLL_S
+        if self.left and (due is None or self.left_due < due):
+            due = self.left_due
+        if self.limited and (due is None or self.memory_due < due):
+            due = self.memory_due
         if (self.waiting or self.unspooled) and (due is None or due > self.blocked_until):
             due = self.blocked_until
         timeout = -1.0 if due is None else max(0.0, due - time.monotonic())
@@ -395,9 +432,11 @@ class Launcher:
 
     def start(self, message: list[Any]) -> bool:
         """Start one attempt; False when the machine has no room for it now."""
-        _, token, key, context, task_id, stem, attempt, argv, cwd, env, timeout_s, grace_s = message
+        _, token, key, context, task_id, stem, attempt, argv, cwd, env, timeout_s, grace_s, keep, memory = message
         log = context.logs + stem.encode() + b".log"
         task = Running(token, key, context, log)
+        task.grace_s = grace_s
+        task.keep_children = keep
         try:
             self.spawn(task, task_id, stem, attempt, argv, cwd, env)
         except NotStarted as error:
@@ -425,8 +464,10 @@ class Launcher:
             self.young.append((task.started + PROMOTE_AFTER_S, token))
         if timeout_s is not None:
             task.kill_at = task.started + timeout_s
-            task.why = f"timeout {grace_s}"
             heapq.heappush(self.timers, (task.kill_at, token))
+        if memory is not None:
+            task.memory_mb = memory
+            self.limited[task.pid] = task
         return True
 
     def spawn(
@@ -655,6 +696,7 @@ class Launcher:
             task = self.by_pid.pop(pid, None)
             if task is None:
                 continue
+            self.limited.pop(pid, None)
             code = signal_name = reason = error = None
             if os.WIFSIGNALED(status):
                 reason = "signal"
@@ -676,9 +718,13 @@ class Launcher:
             ]
             task.end = end
             if task.killed:
-                self.linger(task)
-            else:
-                ended.append(task)
+                self.lingering[task.token] = task  # reported when its whole group is gone
+                continue
+            ended.append(task)
+            if not task.keep_children and group_lives(pid):
+                self.left[pid] = Left(time.monotonic() + task.grace_s, task.grace_s)
+                self.left_due = time.monotonic() + LEFT_POLL_S
+                self.messages.append(f'["left",{task.token},{task.key}]')
         if ended:
             self.report_all(ended)
 
@@ -739,12 +785,37 @@ class Launcher:
                 signal_group(task.pid, signal.SIGKILL)
                 task.kill_at = now + 0.2  # again, for processes forked meanwhile
                 heapq.heappush(self.timers, (task.kill_at, token))
-            elif task.why.startswith("timeout") and task.end is None:
-                self.kill(token, float(task.why.split()[1]), "timeout")
+            elif task.end is None:
+                self.kill(token, task.grace_s, "timeout")
 
-    def linger(self, task: Running) -> None:
-        """The first process of a killed task is gone; report it when its whole group is."""
-        self.lingering[task.token] = task
+    def check_left(self) -> None:
+        """End what ended tasks left running, after the grace time."""
+        now = time.monotonic()
+        if not self.left or now < self.left_due:
+            return
+        self.left_due = now + LEFT_POLL_S
+        for pgid, left in list(self.left.items()):
+            if not group_lives(pgid):
+                del self.left[pgid]
+            elif now >= left.due:
+                signal_group(pgid, signal.SIGKILL if left.asked else signal.SIGTERM)
+                signal_group(pgid, signal.SIGCONT)
+                left.asked = True
+                left.due = now + left.grace_s
+
+    def check_memory(self) -> None:
+        """End tasks whose processes together hold more resident memory than they may."""
+        began = time.monotonic()
+        if not self.limited or began < self.memory_due:
+            return
+        used = resident_mb_by_group(self.limited)
+        for pid, megabytes in used.items():
+            task = self.limited[pid]
+            if megabytes > task.memory_mb and not task.killed:
+                self.kill(task.token, task.grace_s, "memory")
+                task.why_text = f"used {megabytes:.0f} MB of memory, over its limit of {task.memory_mb:g} MB"
+        now = time.monotonic()
+        self.memory_due = now + max(MEMORY_POLL_S, MEMORY_POLL_COST * (now - began))
 
     def check_lingering(self) -> None:
         gone = []
@@ -756,9 +827,8 @@ class Launcher:
             del self.lingering[task.token]
             end = task.end
             assert end is not None
-            if end[2] is not None or task.why == "timeout":
-                end[2] = task.why
-                end[3] = "timed out" if task.why == "timeout" else "cancelled while it ran"
+            end[2] = task.why
+            end[3] = task.why_text or {"timeout": "timed out"}.get(task.why, "cancelled while it ran")
             self.report_all([task])
 
 
@@ -781,6 +851,23 @@ def group_lives(pgid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def resident_mb_by_group(groups: dict[int, Running]) -> dict[int, float]:
+    """Resident memory of the processes of each of these groups together."""
+    used = dict.fromkeys(groups, 0.0)
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        group = int(fields[2])
+        if group in used:
+            used[group] += int(fields[21]) * PAGE_MB
+    return used
 
 
 def hint(command: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import re
 import select
@@ -23,9 +24,12 @@ from air_executor.lifecycle import AttemptEnd
 from air_executor.model import Usage
 from air_executor.names import file_stem
 from air_executor.runners.base import AttemptKey, Launch, RunContext
+from air_executor.runners.pidfd import pidfd_exit_status
 from air_executor.store.layout import Base
 
 __all__ = ["LocalRunner"]
+
+log = logging.getLogger("air_executor.runners")
 
 HELLO_TIMEOUT_S: Final = 10.0
 _SPOOL_NAME = re.compile(r"(?P<launcher>.+)\.(?P<segment>\d{6})\.spool")
@@ -57,7 +61,7 @@ class _Launcher:
 class _Spooled:
     """What the spools of one launcher say of one attempt."""
 
-    __slots__ = ("end", "key", "kill_at", "pid", "slot", "ticks", "token")
+    __slots__ = ("end", "grace_s", "key", "kill_at", "pid", "slot", "ticks", "timeout_at", "token", "why")
 
     def __init__(self, token: int, key: AttemptKey) -> None:
         self.token = token
@@ -66,6 +70,9 @@ class _Spooled:
         self.ticks = 0
         self.slot = ""
         self.kill_at = 0.0
+        self.timeout_at = 0.0
+        self.grace_s = 0.0
+        self.why: Any = ""
         self.end: AttemptEnd | None = None
 
 
@@ -195,8 +202,8 @@ class LocalRunner:
             os.close(folder)
 
     def _adopt(self, attempt: _Spooled) -> None:
-        """Watch a process whose launcher is gone; its exit code can only be had while it is our child."""
-        if not attempt.pid:
+        """Watch a process whose launcher is gone."""
+        if not attempt.pid and not _find_by_mark(attempt):
             self._ready.append((attempt.key, _lost("its launcher was killed while starting it")))
             return
         try:
@@ -254,6 +261,8 @@ class LocalRunner:
                 launch.env,
                 launch.timeout_s,
                 launch.grace_s,
+                launch.keep_children,
+                launch.memory_limit_mb,
             )
         )
 
@@ -281,13 +290,26 @@ class LocalRunner:
             return
         for attempt in self._adopted.values():
             if attempt.key == key:
-                _signal_group(attempt.pid, signal.SIGTERM)
-                _signal_group(attempt.pid, signal.SIGCONT)
-                attempt.kill_at = time.monotonic() + grace_s
+                self._end_adopted(attempt, "cancelled", grace_s)
+
+    def _end_adopted(self, attempt: _Spooled, why: str, grace_s: float) -> None:
+        _signal_group(attempt.pid, signal.SIGTERM)
+        _signal_group(attempt.pid, signal.SIGCONT)
+        attempt.why = why
+        attempt.timeout_at = 0.0
+        attempt.kill_at = time.monotonic() + grace_s
+
+    def limit_adopted(self, key: AttemptKey, left_s: float, grace_s: float) -> None:
+        """Give an adopted attempt the rest of its time-out, which its launcher took with it."""
+        for attempt in self._adopted.values():
+            if attempt.key == key and not attempt.why:
+                attempt.timeout_at = time.monotonic() + max(0.0, left_s)
+                attempt.grace_s = grace_s
 
     def wake_at(self) -> float | None:
         """When (monotonic seconds) `collect` should be called though nothing came in."""
-        return min((a.kill_at for a in self._adopted.values() if a.kill_at), default=None)
+        times = [t for a in self._adopted.values() for t in (a.kill_at, a.timeout_at) if t]
+        return min(times, default=None)
 
     def reap_orphans(self) -> None:
         """Wait for processes that became our children when their parents died."""
@@ -332,7 +354,9 @@ class LocalRunner:
 
     def collect(self, fds: list[int]) -> list[tuple[AttemptKey, AttemptEnd]]:
         for attempt in self._adopted.values():
-            if attempt.kill_at and attempt.kill_at <= time.monotonic():
+            if attempt.timeout_at and attempt.timeout_at <= time.monotonic():
+                self._end_adopted(attempt, "timeout", attempt.grace_s)
+            elif attempt.kill_at and attempt.kill_at <= time.monotonic():
                 _signal_group(attempt.pid, signal.SIGKILL)
                 attempt.kill_at = 0.0
         for fd in fds:
@@ -356,8 +380,9 @@ class LocalRunner:
             os.close(pidfd)
 
     @property
-    def adopted_pids(self) -> set[int]:
-        return {attempt.pid for attempt in self._adopted.values()}
+    def adopted(self) -> list[AttemptKey]:
+        """Attempts whose launcher is gone."""
+        return [attempt.key for attempt in self._adopted.values()]
 
     # ---- receiving ----------------------------------------------------------------------------
 
@@ -390,6 +415,9 @@ class LocalRunner:
                 if key is not None:
                     self._where.pop(key, None)
                     self._ready.append((key, _end_of(message)))
+            elif message[0] == "left":
+                left = AttemptKey(*message[2])
+                log.info("job %s: task %r left processes behind; they are ended", left.job, left.task)
             elif message[0] == "rotated":
                 self.finished_spools.append(self._base.runtime / message[1])
         if closed:
@@ -423,30 +451,59 @@ class LocalRunner:
     def _adopted_ended(self, pidfd: int) -> None:
         attempt = self._adopted.pop(pidfd)
         self._poller.unregister(pidfd)
-        try:
-            info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        except ChildProcessError:
-            info = None
-        finally:
-            os.close(pidfd)
-        if info is None:
-            self._ready.append(
-                (attempt.key, _lost("its launcher was killed; it has ended, how is not known"))
-            )
+        status = _wait_status(pidfd)
+        os.close(pidfd)
+        if status is None:
+            self._ready.append((attempt.key, _lost("its launcher was killed; it has ended, how is not known")))
             return
-        now = time.time()
         run_s = time.clock_gettime(time.CLOCK_BOOTTIME) - attempt.ticks / os.sysconf("SC_CLK_TCK")
-        if info.si_code == os.CLD_EXITED:
-            code = info.si_status
-            end = AttemptEnd(ended_at=now, exit_code=code, run_s=run_s)
-            if code:
-                end.reason, end.error = "exit", f"exit code {code}"
+        end = AttemptEnd(ended_at=time.time(), run_s=run_s)
+        if os.WIFSIGNALED(status):
+            end.signal = signal.Signals(os.WTERMSIG(status)).name
+            end.reason, end.error = "signal", f"ended by {end.signal}"
         else:
-            name = signal.Signals(info.si_status).name
-            end = AttemptEnd(
-                ended_at=now, signal=name, reason="signal", error=f"ended by {name}", run_s=run_s
-            )
+            end.exit_code = os.WEXITSTATUS(status)
+            if end.exit_code:
+                end.reason, end.error = "exit", f"exit code {end.exit_code}"
+        if attempt.why:
+            _signal_group(attempt.pid, signal.SIGKILL)  # what the first process left of its group
+            end.reason = attempt.why
+            end.error = "timed out" if attempt.why == "timeout" else "cancelled while it ran"
         self._ready.append((attempt.key, end))
+
+
+def _wait_status(pidfd: int) -> int | None:
+    """The wait status of an ended process: as its parent, else as the kernel keeps it (6.15 and later)."""
+    with contextlib.suppress(ChildProcessError):
+        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        if info is not None:
+            return info.si_status << 8 if info.si_code == os.CLD_EXITED else info.si_status
+    return pidfd_exit_status(pidfd)
+
+
+def _find_by_mark(attempt: _Spooled) -> bool:
+    """Find the process of an attempt that was accepted, by the marks in its environment.
+
+    A launcher killed between making a process and writing down its number leaves such a one.
+    """
+    key = attempt.key
+    marks = {
+        b"AIR_EXECUTOR_JOB=" + os.fsencode(key.job),
+        b"AIR_EXECUTOR_TASK=" + os.fsencode(key.task),
+        b"AIR_EXECUTOR_ATTEMPT=%d" % key.attempt,
+    }
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            found = set(Path(f"/proc/{name}/environ").read_bytes().split(b"\0"))
+            fields = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if marks <= found and fields[2] == name:  # the leader of its group
+            attempt.pid, attempt.ticks = int(name), int(fields[19])
+            return True
+    return False
 
 
 def _end_of(message: list[Any]) -> AttemptEnd:

@@ -60,6 +60,8 @@ class TaskView(Struct, kw_only=True, omit_defaults=True, gc=False):
     trigger_rule: str = "all_success"
     final: bool = False
     idempotent: bool = False
+    keep_children: bool = False
+    enforce_memory: bool = False
 
 
 _encoder = msgspec.json.Encoder()
@@ -103,6 +105,8 @@ def task_view(run: Run, task: Task) -> TaskView | dict[str, Any]:
         trigger_rule=spec.trigger_rule,
         final=spec.final,
         idempotent=spec.idempotent,
+        keep_children=spec.keep_children,
+        enforce_memory=spec.enforce_memory,
     )
     if spec.extra:
         return {**msgspec.to_builtins(view), **spec.extra}

@@ -1,0 +1,126 @@
+"""What `status`, `list`, `tasks`, `logs`, `events` and `watch` print."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from air_executor.cli import shapes
+from air_executor.cli.setup import CONFIG
+from tests.acceptance.command_line import (
+    FAILING,
+    air_executor,
+    background,
+    end_manager,
+    manager,
+    sh,
+    shown,
+    write_job,
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    end_manager(tmp_path)
+
+
+def test_what_reading_commands_print(tmp_path: Path) -> None:
+    air_executor("run", write_job(tmp_path / "job.json", *FAILING), cwd=tmp_path, code=1)
+
+    found = shown("status", "job", cwd=tmp_path)
+    assert set(found) == set(shapes.STATUS.keys)
+    assert (found["state"], found["reason"], found["total_tasks"]) == ("failed", "failures", 3)
+    assert (found["completed"], found["failed"], found["skipped"], found["pending"]) == (1, 2, 1, 0)
+    assert [task["id"] for task in found["recently_completed"]] == ["good"]
+    assert found["failed_tasks"][0]["exit_code"] == 3
+    assert found["run_time_s"]["count"] == 2
+
+    overview = shown("status", cwd=tmp_path)
+    assert set(overview) == set(shapes.OVERVIEW.keys)
+    (job,) = overview["jobs"]
+    assert set(job) == set(shapes.JOBS.keys)
+    assert shown("list", cwd=tmp_path) == overview["jobs"]
+    assert {key: found[key] for key in job if key != "updated_at"} == {
+        key: value for key, value in job.items() if key != "updated_at"
+    }
+
+    tasks = shown("tasks", "job", cwd=tmp_path)
+    assert all(set(shapes.TASKS.keys) <= set(task) for task in tasks)
+    assert [task["id"] for task in tasks] == ["good", "bad", "after"]
+    assert [task["id"] for task in shown("tasks", "job", "--status", "completed", cwd=tmp_path)] == ["good"]
+
+    log = shown("logs", "job", "bad", cwd=tmp_path)
+    assert set(log) == set(shapes.LOG.keys)
+    assert log["text"] == "first\nlast words\n"
+    assert (
+        "no log of an attempt 7"
+        in air_executor("logs", "job", "bad", "--attempt", "7", cwd=tmp_path, code=3).stderr
+    )
+
+    lines = air_executor("events", "job", "--json", cwd=tmp_path).stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+    assert all(set(shapes.EVENT.keys) <= set(event) for event in events)
+    assert (events[0]["type"], events[-1]["type"]) == ("RunCreated", "RunEnded")
+    assert len(air_executor("events", "job", cwd=tmp_path).stdout.splitlines()) == len(events)
+    assert air_executor("events", "job", "-f", cwd=tmp_path).stdout.count("RunEnded") == 1
+
+    watched = air_executor("watch", "job", "--json", cwd=tmp_path, code=1).stdout.splitlines()
+    assert set(json.loads(watched[-1])) == set(shapes.STATUS.keys)
+    assert json.loads(air_executor("watch", "--json", cwd=tmp_path).stdout) == overview["jobs"]
+    assert set(shown("config", cwd=tmp_path)) == set(CONFIG.keys)
+
+
+REPORT = """\
+======================================================================
+Air-Executor Progress Report
+======================================================================
+Job:      job
+State:    failed (failures)
+Error:    1 of 3 tasks failed: 'bad'
+Took:     T
+
+Tasks overview
+  Total:           3
+  Completed:       1  (33.3%)
+  Running:         0
+  Pending:         0
+  Failed:          2  (66.7%)
+
+Recently completed
+  ✔ good  T
+
+Failed
+  ✘ bad: exit code 3
+======================================================================
+"""
+
+
+def test_the_report(tmp_path: Path) -> None:
+    air_executor("run", write_job(tmp_path / "job.json", *FAILING), cwd=tmp_path, code=1)
+    printed = air_executor("status", "job", cwd=tmp_path).stdout
+    assert re.sub(r"\d+(\.\d+)? s$", "T", printed, flags=re.M) == REPORT
+
+
+def test_a_job_that_nobody_has_taken_up(tmp_path: Path) -> None:
+    air_executor("submit", write_job(tmp_path / "job.json", *FAILING), cwd=tmp_path)
+    found = shown("status", "job", cwd=tmp_path)
+    assert (found["state"], found["total_tasks"], found["pending"]) == ("waiting", 3, 3)
+    printed = air_executor("status", "job", cwd=tmp_path).stdout
+    assert "no manager is running, so nothing starts: `air-executor start" in printed
+    assert "waiting" in air_executor("list", cwd=tmp_path).stdout
+
+
+def test_logs_are_followed_to_the_end_of_the_task(tmp_path: Path) -> None:
+    line = f"echo one; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; printf '\\377two'"
+    with manager(tmp_path):
+        air_executor("submit", write_job(tmp_path / "job.json", sh("a", line)), cwd=tmp_path)
+        with background("logs", "job", "a", "-f", cwd=tmp_path) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "one\n"
+            (tmp_path / "go").touch()
+            assert os.read(process.stdout.fileno(), 100) == b"\xfftwo"
+            assert process.wait(timeout=30) == 0
