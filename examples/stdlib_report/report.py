@@ -16,9 +16,7 @@ Record = dict[str, Any]  # what analyse.py says of one file, or of one package
 TOP = 20  # rows in the lists of the longest and the most
 
 
-def build_report(
-    source: str, paths: list[str], files: Iterable[Record], packages: Iterable[Record]
-) -> Report:
+def build_report(source: str, paths: list[str], files: Iterable[Record], packages: Iterable[Record]) -> Report:
     """The report, whatever order the results came in. `paths` are the files there should be a result of."""
     by_path = {record["path"]: record for record in files}
     table = [by_path[path] for path in sorted(by_path)]
@@ -108,10 +106,7 @@ def to_markdown(report: Report, drawn: bool) -> str:
         "Only what lies directly in the package's folder counts.",
         table(
             ["package", "modules", "lines", "functions", "about"],
-            [
-                [code(p["package"]), p["modules"], p["lines"], p["functions"], p["about"]]
-                for p in by_lines[:TOP]
-            ],
+            [[code(p["package"]), p["modules"], p["lines"], p["functions"], p["about"]] for p in by_lines[:TOP]],
         ),
         "## Longest functions",
         "The longest one of each file.",

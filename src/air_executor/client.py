@@ -126,13 +126,11 @@ class AirExecutorClient:
             return True
         finally:
             if fresh.exists():
-                import shutil  # noqa: PLC0415
+                import shutil
 
                 shutil.rmtree(fresh, ignore_errors=True)
 
-    def queue_tasks(
-        self, job_name: str, tasks: Iterable[Mapping[str, Any]], *, reopen: bool = False
-    ) -> list[str]:
+    def queue_tasks(self, job_name: str, tasks: Iterable[Mapping[str, Any]], *, reopen: bool = False) -> list[str]:
         """Queue tasks into a job and return their ids. `reopen` lets a job that has ended go on."""
         folder = self._folder(job_name)
         state = self.get_job(job_name)
@@ -197,9 +195,7 @@ class AirExecutorClient:
             "tasks": tasks,
         }
 
-    def wait(
-        self, job_name: str, timeout: float | None = None, *, job_id: str | None = None
-    ) -> dict[str, Any]:
+    def wait(self, job_name: str, timeout: float | None = None, *, job_id: str | None = None) -> dict[str, Any]:
         """Return the job's state when it has ended; raises `WaitTimeout` after `timeout` seconds.
 
         With `job_id`, waits for that run even if another has followed.

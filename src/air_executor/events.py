@@ -208,4 +208,5 @@ def encode_events(events: list[Event]) -> bytes:
 
 def decode_event(line: bytes) -> Event:
     """The event of one journal line; `msgspec.DecodeError` when it is none."""
-    return _decoder.decode(line)
+    event: Event = _decoder.decode(line)
+    return event

@@ -86,9 +86,7 @@ def _read_yaml(path: Path, text: str) -> Any:
                     problem=f"key {key!r}: expected text (put it in quotes)", problem_mark=key_node.start_mark
                 )
             if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
         loader.flatten_mapping(node)
         return {loader.construct_object(k, True): loader.construct_object(v, True) for k, v in node.value}
@@ -99,7 +97,7 @@ def _read_yaml(path: Path, text: str) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return yaml.load(text, Loader)
+        return yaml.load(text, Loader)  # noqa: S506  (a SafeLoader, made stricter)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
@@ -131,16 +129,13 @@ def parse_job(
     values: dict[str, Any] = {name: _typed(name, text, declared[name]) for name, text in params.items()}
     values = {**(builtin or {}), **declared, **values}
     filled = {
-        key: value if key == "params" else _fill(value, values, text=key == "name")
-        for key, value in raw.items()
+        key: value if key == "params" else _fill(value, values, text=key == "name") for key, value in raw.items()
     }
     filled["params"] = {name: values[name] for name in declared}
     name = check_job_name(filled.get("name") or default_name)
     tasks = parse_tasks(filled.get("tasks", []), "tasks", parse_options(filled).defaults)
     check_graph(tasks)
-    options = {
-        key: value for key, value in filled.items() if key in OPTION_FIELDS and value not in (None, {})
-    }
+    options = {key: value for key, value in filled.items() if key in OPTION_FIELDS and value not in (None, {})}
     return JobFile(name, options, tasks)
 
 

@@ -173,9 +173,7 @@ class Run:
                 refused.append(spec)
         if self.stopping:
             for spec in new:
-                self.emit(
-                    ev.TaskCancelled(at=at, task=spec.id, error=f"the job was stopped: {self.stopping}")
-                )
+                self.emit(ev.TaskCancelled(at=at, task=spec.id, error=f"the job was stopped: {self.stopping}"))
             return refused
         self._fail_cycles(new, at)
         for spec in new:
@@ -235,8 +233,7 @@ class Run:
         return [
             waiting
             for waiting in self.dependents.get(task_id, ())
-            if self.tasks[waiting].spec.trigger_rule == "all_success"
-            and self.tasks[waiting].status == "pending"
+            if self.tasks[waiting].spec.trigger_rule == "all_success" and self.tasks[waiting].status == "pending"
         ]
 
     def start(self, task: Task, launcher: str, now: float) -> None:
@@ -245,13 +242,9 @@ class Run:
         limits = self.options.groups.get(task.spec.group or "")
         if limits is not None and limits.rate is not None:
             group.next_at = max(now, group.next_at) + 1.0 / limits.rate
-        self.emit(
-            ev.AttemptStarted(at=to_iso(now), task=task.spec.id, attempt=task.attempt + 1, launcher=launcher)
-        )
+        self.emit(ev.AttemptStarted(at=to_iso(now), task=task.spec.id, attempt=task.attempt + 1, launcher=launcher))
 
-    def exited(
-        self, task_id: str, attempt: int, end: AttemptEnd, now: float, jitter: Callable[[], float]
-    ) -> None:
+    def exited(self, task_id: str, attempt: int, end: AttemptEnd, now: float, jitter: Callable[[], float]) -> None:
         """Record the end of an attempt, and what follows from it: a retry, skipped tasks, an early stop.
 
         `jitter` gives numbers from 0 to 1. An end that is already recorded is passed over.
@@ -441,11 +434,11 @@ class Run:
             return False
         if self._taken or any(self._top(group) is not None for group in self._groups.values()):
             return False
-        return not any(
-            task.retry_at == due and not (task.spec.final and self.ordinary_left)
-            for due, order in self._delayed
-            if (task := self.in_order[order])
-        )
+        for due, order in self._delayed:
+            task = self.in_order[order]
+            if task.retry_at == due and not (task.spec.final and self.ordinary_left):
+                return False
+        return True
 
     def settle(self, now: float) -> None:
         """Decide what an idle run does next: release `final` tasks, give up what can never run, or end.
@@ -488,17 +481,13 @@ class Run:
             self._stop_all("max_failures", now)
         elif self.stopping:
             for task in pending:
-                self.emit(
-                    ev.TaskCancelled(at=at, task=task.spec.id, error=f"the job was stopped: {self.stopping}")
-                )
+                self.emit(ev.TaskCancelled(at=at, task=task.spec.id, error=f"the job was stopped: {self.stopping}"))
         else:
             self._fail_cycles([task.spec for task in pending], at)
             for task in pending:
                 self._skip_if_hopeless(task, at)
         self.stops += [
-            Stop(task.spec.id, task.attempt)
-            for task in self.running_tasks()
-            if task.spec.id in self.stop_requested
+            Stop(task.spec.id, task.attempt) for task in self.running_tasks() if task.spec.id in self.stop_requested
         ]
 
     def _give_up_stalled(self, at: str, *, finals: bool) -> None:
@@ -507,9 +496,7 @@ class Run:
             for task in self.in_order
             if task.status == "pending" and task.unmet and (finals or not task.spec.final)
         ]
-        unknown = {
-            task.spec.id: [d for d in task.spec.dependencies if d not in self.tasks] for task in stalled
-        }
+        unknown = {task.spec.id: [d for d in task.spec.dependencies if d not in self.tasks] for task in stalled}
         unknown = {task_id: names for task_id, names in unknown.items() if names}
         if unknown:
             text = "; ".join(
@@ -889,9 +876,7 @@ class Run:
             waiting = [d for d, ids in self.dependents.items() if task.spec.id in ids]
             assert task.unmet == len(waiting), (task, waiting)
             if task.spec.trigger_rule == "all_success":
-                failed = [
-                    d for d in task.spec.dependencies if d in self.tasks and self.tasks[d].status == "failed"
-                ]
+                failed = [d for d in task.spec.dependencies if d in self.tasks and self.tasks[d].status == "failed"]
                 assert not failed, (task, failed)
         if task.status in ("completed", "failed"):
             assert task.completed_at is not None, task

@@ -154,7 +154,23 @@ class JobOptions(Struct, kw_only=True, omit_defaults=True):
 
 TASK_FIELDS: Final = frozenset(TaskSpec.__struct_fields__) - {"extra"}
 STATE_FIELDS: Final = frozenset(
-    ["job_name", "status", "created_at", "started_at", "completed_at", "error", "reason", "exit_code", "signal", "attempt", "result", "usage", "run_s", "progress", "retry_at"]
+    [
+        "job_name",
+        "status",
+        "created_at",
+        "started_at",
+        "completed_at",
+        "error",
+        "reason",
+        "exit_code",
+        "signal",
+        "attempt",
+        "result",
+        "usage",
+        "run_s",
+        "progress",
+        "retry_at",
+    ]
 )
 """What the manager writes about a task; whoever hands a task in with these is not believed."""
 OPTION_FIELDS: Final = frozenset(JobOptions.__struct_fields__)
@@ -291,9 +307,7 @@ def check_graph(specs: list[TaskSpec], where: str = "tasks") -> None:
     for index, spec in enumerate(specs):
         first = seen.setdefault(spec.id, index)
         if first != index and specs[first] != spec:
-            raise InvalidInput(
-                f"{where}[{index}].id: {spec.id!r} is {where}[{first}]'s id too, with other content"
-            )
+            raise InvalidInput(f"{where}[{index}].id: {spec.id!r} is {where}[{first}]'s id too, with other content")
     if cycle := find_cycle({spec.id: spec.dependencies for spec in specs}):
         raise InvalidInput(f"{where}: dependency cycle: {' -> '.join(cycle)}")
 
@@ -330,12 +344,12 @@ def parse_options(raw: dict[str, Any], where: str = "") -> JobOptions:
 def find_cycle(edges: dict[str, list[str]]) -> list[str] | None:
     """A cycle in `edges` (task id -> ids it depends on) as `[a, b, a]`, or None. Unknown ids are leaves."""
     done: set[str] = set()
-    for root in edges:
+    for root, dependencies in edges.items():
         if root in done:
             continue
         path: list[str] = [root]
         on_path = {root}
-        stack = [iter(edges[root])]
+        stack = [iter(dependencies)]
         while stack:
             for dependency in stack[-1]:
                 if dependency in on_path:

@@ -33,9 +33,7 @@ def check_job_name(name: object) -> str:
     if not raw:
         raise InvalidName("job name: expected at least one character")
     if len(raw) > MAX_JOB_NAME_BYTES:
-        raise InvalidName(
-            f"job name {name[:40]!r}…: {len(raw)} bytes are over the limit of {MAX_JOB_NAME_BYTES}"
-        )
+        raise InvalidName(f"job name {name[:40]!r}…: {len(raw)} bytes are over the limit of {MAX_JOB_NAME_BYTES}")
     if "/" in name:
         raise InvalidName(f"job name {name!r}: '/' is not allowed, the name is used as a folder name")
     if name.startswith("."):
@@ -55,9 +53,7 @@ def check_task_id(task_id: object) -> str:
     if raw_size == 0:
         raise InvalidName("task id: expected at least one character")
     if raw_size > MAX_TASK_ID_BYTES:
-        raise InvalidName(
-            f"task id {task_id[:40]!r}…: {raw_size} bytes are over the limit of {MAX_TASK_ID_BYTES}"
-        )
+        raise InvalidName(f"task id {task_id[:40]!r}…: {raw_size} bytes are over the limit of {MAX_TASK_ID_BYTES}")
     if not task_id.isprintable():
         raise InvalidName(f"task id {task_id!r}: only printable characters are allowed")
     return task_id

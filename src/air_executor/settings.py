@@ -20,9 +20,7 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
     slots: Annotated[int, Meta(ge=1)] = msgspec.field(default_factory=lambda: len(os.sched_getaffinity(0)))
     """Tasks that run at once, of all jobs together (default: the CPUs this process may use)."""
-    cpus: Annotated[float, Meta(gt=0)] = msgspec.field(
-        default_factory=lambda: float(len(os.sched_getaffinity(0)))
-    )
+    cpus: Annotated[float, Meta(gt=0)] = msgspec.field(default_factory=lambda: float(len(os.sched_getaffinity(0))))
     """CPUs that tasks naming `cpus` share (default: the CPUs this process may use)."""
     memory_mb: Annotated[float, Meta(gt=0)] = msgspec.field(
         default_factory=lambda: os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -73,6 +71,4 @@ def _checked(name: str, value: Any, place: str) -> Any:
         return msgspec.convert(value, kind, strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
         allowed = f" (one of {', '.join(get_args(kind))})" if name == "sync" else ""
-        raise InvalidInput(
-            f"{place}: setting {name!r}: {str(error).lower()}{allowed}, got {value!r}"
-        ) from None
+        raise InvalidInput(f"{place}: setting {name!r}: {str(error).lower()}{allowed}, got {value!r}") from None

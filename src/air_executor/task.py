@@ -55,8 +55,8 @@ def queue(tasks: Iterable[Mapping[str, Any]]) -> None:
     Tasks without `id` get one from this task's id, their place and their content, so that an attempt
     that is repeated and queues the same again queues nothing twice. Raises `InvalidInput` naming the bad task.
     """
-    from air_executor.model import parse_task  # noqa: PLC0415  (msgspec is only needed here)
-    from air_executor.store.inbox import append_records  # noqa: PLC0415
+    from air_executor.model import parse_task
+    from air_executor.store.inbox import append_records
 
     path = Path(_variable("INBOX"))
     records = [dict(item) for item in tasks]
@@ -68,16 +68,14 @@ def queue(tasks: Iterable[Mapping[str, Any]]) -> None:
 
 def progress(fraction: float, text: str = "") -> None:
     """Say how far this task is: a number from 0 to 1, and what it is doing."""
-    from air_executor.store.inbox import append_records  # noqa: PLC0415
+    from air_executor.store.inbox import append_records
 
-    append_records(
-        Path(_variable("INBOX")), [{"progress": min(1.0, max(0.0, float(fraction))), "text": text}]
-    )
+    append_records(Path(_variable("INBOX")), [{"progress": min(1.0, max(0.0, float(fraction))), "text": text}])
 
 
 def result(value: Any) -> None:
     """Leave `value` (JSON, at most 1 MiB) as this task's result; a later call replaces it."""
-    from air_executor.store.files import write_atomically  # noqa: PLC0415
+    from air_executor.store.files import write_atomically
 
     try:
         data = json.dumps(value, ensure_ascii=False).encode()
@@ -96,6 +94,6 @@ def results(group: str | None = None) -> dict[str, Any]:
 
     Read from the journal, so everything that ended before this task started is there.
     """
-    from air_executor.store.results import completed_results  # noqa: PLC0415
+    from air_executor.store.results import completed_results
 
     return completed_results(base() / "jobs" / job() / "journal.jsonl", group)

@@ -178,9 +178,7 @@ BAD_VIEWS = {
 
 
 @pytest.mark.parametrize("case", BAD_VIEWS)
-def test_unreadable_view_fails_that_job_only_and_is_kept(
-    base: Path, manager: ManagerProcess, case: str
-) -> None:
+def test_unreadable_view_fails_that_job_only_and_is_kept(base: Path, manager: ManagerProcess, case: str) -> None:
     name, text, problem = BAD_VIEWS[case]
     good = write_job(base, "good", [{"id": "a", "command": "sleep", "args": ["0.3"]}])
     folder = base / "jobs" / "bad"
@@ -215,9 +213,7 @@ def test_a_view_written_slowly_is_waited_for(base: Path, manager: ManagerProcess
     assert wait_end(folder)["progress"]["completed"] == 20
 
 
-def test_garbage_in_a_running_jobs_view_fails_it_after_its_other_work(
-    base: Path, manager: ManagerProcess
-) -> None:
+def test_garbage_in_a_running_jobs_view_fails_it_after_its_other_work(base: Path, manager: ManagerProcess) -> None:
     view = base / "jobs" / "garbled" / "tasks.json"
     script = f"printf '[{{\"id\":' > {view}"
     tasks = [{"id": "w", "command": script, "shell": True}, {"id": "s", "command": "sleep", "args": ["0.5"]}]

@@ -187,9 +187,7 @@ def test_config_tells_where_values_come_from(tmp_path: Path) -> None:
     printed = air_executor("config", cwd=tmp_path, env=env).stdout
     assert "AIR_EXECUTOR_SLOTS" in printed
     (tmp_path / "base" / "config.toml").write_text("slots = 0\n")
-    assert (
-        "slots" in air_executor("config", cwd=tmp_path, env={**env, "AIR_EXECUTOR_SLOTS": "1"}, code=2).stderr
-    )
+    assert "slots" in air_executor("config", cwd=tmp_path, env={**env, "AIR_EXECUTOR_SLOTS": "1"}, code=2).stderr
 
 
 def test_base_may_stand_before_the_command(tmp_path: Path) -> None:

@@ -57,8 +57,7 @@ def test_what_reading_commands_print(tmp_path: Path) -> None:
     assert set(log) == set(shapes.LOG.keys)
     assert log["text"] == "first\nlast words\n"
     assert (
-        "no log of an attempt 7"
-        in air_executor("logs", "job", "bad", "--attempt", "7", cwd=tmp_path, code=3).stderr
+        "no log of an attempt 7" in air_executor("logs", "job", "bad", "--attempt", "7", cwd=tmp_path, code=3).stderr
     )
 
     lines = air_executor("events", "job", "--json", cwd=tmp_path).stdout.splitlines()

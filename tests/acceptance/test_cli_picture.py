@@ -25,9 +25,7 @@ def follower(tmp_path: Path, tasks: int, started: int, ended: int, *, failing: i
     client = AirExecutorClient(tmp_path / "base")
     client.create_job("nightly", [{"command": "true"}])
     found = JobFollower(client, "nightly")
-    ids = [
-        f"a task with a name that is far too long for a terminal, number {i}: データ" for i in range(tasks)
-    ]
+    ids = [f"a task with a name that is far too long for a terminal, number {i}: データ" for i in range(tasks)]
     for task in ids:
         found.progress.add(ev.TaskQueued(at=to_iso(START), task=TaskSpec(id=task, command="true")))
     for i, task in enumerate(ids[:started]):
@@ -37,18 +35,14 @@ def follower(tmp_path: Path, tasks: int, started: int, ended: int, *, failing: i
         at = to_iso(START + 1 + i / 10)
         reason = "exit" if i % failing == 0 else None
         error = "exit code 1\x1b[31m and\nmore" if reason else None
-        found.progress.add(
-            ev.AttemptExited(at=at, task=task, attempt=1, run_s=1.0, reason=reason, error=error)
-        )
+        found.progress.add(ev.AttemptExited(at=at, task=task, attempt=1, run_s=1.0, reason=reason, error=error))
     return found
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 @pytest.mark.parametrize("height", [5, 12, 23, 60])
 @pytest.mark.parametrize(("tasks", "started", "ended"), [(0, 0, 0), (3, 1, 0), (100, 60, 20), (500, 480, 80)])
-def test_the_picture_fits(
-    width: int, height: int, tasks: int, started: int, ended: int, tmp_path: Path
-) -> None:
+def test_the_picture_fits(width: int, height: int, tasks: int, started: int, ended: int, tmp_path: Path) -> None:
     job = follower(tmp_path, tasks, started, ended)
     for note in ("", "no manager is running, so nothing starts: `air-executor start`"):
         lines = picture(job, START + 60, note, width, height)
@@ -104,9 +98,7 @@ def test_lines_come_at_steps_and_now_and_then(tmp_path: Path, capsys: pytest.Cap
     assert all(text.startswith("[Progress] ") and text.count("\n") == 1 for _, text in printed)
 
 
-def test_a_note_is_printed_once_and_only_if_it_lasts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_note_is_printed_once_and_only_if_it_lasts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = follower(tmp_path, 0, 0, 0)
     display = LineDisplay()
     for tenth in range(50):

@@ -150,6 +150,4 @@ def test_outside_a_task(tmp_path: Path) -> None:
     assert "no manager is running" in done.stderr
     done = air_executor("queue", "--job", "job", "--id", "mine", "--json", "--", "true", cwd=tmp_path)
     assert json.loads(done.stdout) == {"job_name": "job", "ids": ["mine"]}
-    assert (
-        "no job 'none'" in air_executor("queue", "--job", "none", "--", "true", cwd=tmp_path, code=3).stderr
-    )
+    assert "no job 'none'" in air_executor("queue", "--job", "none", "--", "true", cwd=tmp_path, code=3).stderr

@@ -73,9 +73,7 @@ def test_run_uses_a_manager_that_is_there(tmp_path: Path) -> None:
     job = write_job(tmp_path / "job.json", sh("a", "true"))
     with manager(tmp_path, "--slots", "3") as pid:
         done = air_executor("run", job, "--slots", "9", cwd=tmp_path)
-        assert (
-            f"manager {pid} is at work here already with 3 slots: --slots can have no effect" in done.stderr
-        )
+        assert f"manager {pid} is at work here already with 3 slots: --slots can have no effect" in done.stderr
         assert manager_of(tmp_path) == pid
 
 

@@ -24,9 +24,7 @@ def alive(pid: int) -> bool:
 
 def most_at_once(tasks: list[dict[str, str]]) -> int:
     """How many of ended tasks ran at the same time, by their own clocks."""
-    changes = [(from_iso(t["started_at"]), 1) for t in tasks] + [
-        (from_iso(t["completed_at"]), -1) for t in tasks
-    ]
+    changes = [(from_iso(t["started_at"]), 1) for t in tasks] + [(from_iso(t["completed_at"]), -1) for t in tasks]
     running = most = 0
     for _, change in sorted(changes):
         running += change
@@ -95,9 +93,7 @@ def test_retries_with_growing_pauses(base: Path, manager: ManagerProcess) -> Non
     a = by_id(folder)["a"]
     assert (a["attempt"], a["reason"], a["exit_code"]) == (4, "exit", 1)
     assert by_id(folder)["b"]["reason"] == "skipped"
-    starts = [
-        from_iso(e["at"]) for e in AirExecutorClient(base).events("retries") if e["type"] == "AttemptStarted"
-    ]
+    starts = [from_iso(e["at"]) for e in AirExecutorClient(base).events("retries") if e["type"] == "AttemptStarted"]
     pauses = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
     assert all(low <= pause for low, pause in zip((0.075, 0.15, 0.3), pauses, strict=True)), pauses
 
@@ -274,9 +270,7 @@ def test_killed_manager_is_followed_by_one_that_goes_on(
     assert state["progress"] == {"total": 60, "pending": 0, "running": 0, "completed": 40, "failed": 20}
     assert {name: (out / name).read_text() for name in os.listdir(out)} == {f"t{n}": "x\n" for n in range(60)}
     assert all(
-        task["attempt"] == 1 and task["reason"] != "lost"
-        for task in by_id(folder).values()
-        if "reason" in task
+        task["attempt"] == 1 and task["reason"] != "lost" for task in by_id(folder).values() if "reason" in task
     )
 
 
@@ -295,21 +289,15 @@ def test_killed_launcher_is_replaced_and_its_tasks_are_seen_to_end(
     wait_for(lambda: launcher_pids(manager) not in ([], [pid]), "another launcher")
     gate.touch()
     wait_end(folder)
-    assert [(t["reason"], t["exit_code"], t["attempt"]) for t in by_id(folder).values()] == [
-        ("exit", 3, 1)
-    ] * 8
+    assert [(t["reason"], t["exit_code"], t["attempt"]) for t in by_id(folder).values()] == [("exit", 3, 1)] * 8
 
 
-def test_a_stopped_manager_leaves_tasks_running(
-    base: Path, start_manager: Callable[..., ManagerProcess]
-) -> None:
+def test_a_stopped_manager_leaves_tasks_running(base: Path, start_manager: Callable[..., ManagerProcess]) -> None:
     manager = start_manager("--slots", "2")
     folder = write_job(base, "leave", [{"id": "a", "command": "sleep 1; echo end", "shell": True}])
     wait_for(lambda: read(folder / "state.json").get("state") == "working", "the start")
     manager.stop(signal.SIGTERM)
-    wait_for(
-        lambda: (folder / "logs/a.log").exists() and (folder / "logs/a.log").read_text() == "end\n", "its end"
-    )
+    wait_for(lambda: (folder / "logs/a.log").exists() and (folder / "logs/a.log").read_text() == "end\n", "its end")
     start_manager("--slots", "2")
     assert wait_end(folder)["state"] == "completed"
     assert by_id(folder)["a"]["attempt"] == 1
@@ -319,9 +307,7 @@ def test_drain_ends_what_runs_and_starts_nothing_more(
     base: Path, start_manager: Callable[..., ManagerProcess]
 ) -> None:
     manager = start_manager("--slots", "1")
-    folder = write_job(
-        base, "drain", [{"id": f"t{n}", "command": "sleep", "args": ["0.5"]} for n in range(3)]
-    )
+    folder = write_job(base, "drain", [{"id": f"t{n}", "command": "sleep", "args": ["0.5"]} for n in range(3)])
     wait_for(lambda: read(folder / "state.json").get("state") == "working", "the start")
     manager.stop(signal.SIGUSR1)
     statuses = [task["status"] for task in by_id(folder).values()]

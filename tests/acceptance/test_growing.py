@@ -47,9 +47,7 @@ def python(script: str, *args: object, **fields: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("script", [RENAMING, IN_PLACE, WITHOUT_IDS], ids=["rename", "in place", "no ids"])
-def test_500_tasks_appended_by_a_running_task_all_run(
-    base: Path, manager: ManagerProcess, script: str
-) -> None:
+def test_500_tasks_appended_by_a_running_task_all_run(base: Path, manager: ManagerProcess, script: str) -> None:
     view = base / "jobs" / "grow" / "tasks.json"
     folder = write_job(base, "grow", [python(script, view, 500, "more", id="discover")])
     state = wait_end(folder)
@@ -156,9 +154,7 @@ for _ in range(3):
     assert (state["state"], state["progress"]["total"], state["warnings"]) == ("completed", 2, [])
 
 
-def test_a_repeated_attempt_that_queues_the_same_again_doubles_nothing(
-    base: Path, manager: ManagerProcess
-) -> None:
+def test_a_repeated_attempt_that_queues_the_same_again_doubles_nothing(base: Path, manager: ManagerProcess) -> None:
     script = """
 import os, sys
 from air_executor import task

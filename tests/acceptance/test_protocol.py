@@ -29,9 +29,7 @@ def put(path: Path, value: object, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["in place", "rename"])
 @pytest.mark.parametrize("order", [("state", "tasks"), ("tasks", "state")])
-def test_two_files_in_either_order(
-    base: Path, manager: ManagerProcess, order: tuple[str, str], way: str
-) -> None:
+def test_two_files_in_either_order(base: Path, manager: ManagerProcess, order: tuple[str, str], way: str) -> None:
     folder = base / "jobs" / "hand"
     folder.mkdir()
     contents = {"state": {"id": "h1", "name": "hand", "state": "waiting"}, "tasks": ONE}
@@ -124,9 +122,7 @@ def test_submitting_a_name_again_makes_runs_one_after_another(base: Path, manage
     assert sorted(os.listdir(base / "jobs" / "nightly" / "runs")) == sorted(ids[:-1])
 
 
-def test_a_copied_folder_without_journal_is_imported_as_it_stands(
-    base: Path, manager: ManagerProcess
-) -> None:
+def test_a_copied_folder_without_journal_is_imported_as_it_stands(base: Path, manager: ManagerProcess) -> None:
     folder = write_job(base, "first", [*ONE, {"id": "bad", "command": "false"}])
     wait_end(folder)
     copy = base / "jobs" / ".copy"
@@ -257,15 +253,11 @@ def test_stdout_and_stderr_in_the_order_written(base: Path, manager: ManagerProc
     assert (folder / "logs" / "a.log").read_text() == expected
 
 
-def test_output_of_a_child_that_outlives_its_task_goes_to_that_tasks_log(
-    base: Path, manager: ManagerProcess
-) -> None:
+def test_output_of_a_child_that_outlives_its_task_goes_to_that_tasks_log(base: Path, manager: ManagerProcess) -> None:
     go = base / "go"
     script = f"(while [ ! -e {go} ]; do sleep 0.02; done; echo late) &"
     tasks = [{"id": "parent", "command": script, "shell": True}]
-    tasks += [
-        {"id": f"n{n}", "command": "echo", "args": ["x"], "dependencies": ["parent"]} for n in range(20)
-    ]
+    tasks += [{"id": f"n{n}", "command": "echo", "args": ["x"], "dependencies": ["parent"]} for n in range(20)]
     folder = write_job(base, "children", tasks)
     wait_end(folder)
     go.touch()

@@ -28,7 +28,9 @@ HEAVY = {
 
 def modules_after(code: str) -> set[str]:
     """Names of the modules that `code` loads in a fresh interpreter."""
-    program = f"import sys, json; before = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+    program = (
+        f"import sys, json; before = set(sys.modules)\n{code}\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+    )
     done = subprocess.run(
         [sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"],
         capture_output=True,

@@ -153,9 +153,7 @@ def test_bad_json(refused, text, message):
 
 
 def test_an_unknown_key_far_from_all_known_ones_lists_those(refused):
-    assert refused('{"zzz": 1}', "job.json").startswith(
-        "job.json: unknown key 'zzz' (known: allow_failures, "
-    )
+    assert refused('{"zzz": 1}', "job.json").startswith("job.json: unknown key 'zzz' (known: allow_failures, ")
 
 
 def test_deep_nesting_is_an_error_and_no_crash(refused):
@@ -166,7 +164,7 @@ def test_deep_nesting_is_an_error_and_no_crash(refused):
 def test_a_bad_name_stays_a_bad_name(load):
     with pytest.raises(InvalidName, match="'/' is not allowed"):
         load("name: a/b\n")
-    with pytest.raises(InvalidName, match="leading '.'"):
+    with pytest.raises(InvalidName, match=r"leading '\.'"):
         load("tasks: []\n", ".hidden.yaml")
 
 
@@ -240,9 +238,7 @@ def test_shell_variables_and_escaped_params_are_left_alone():
 
 
 def test_params_are_filled_in_once():
-    job = parse_job(
-        {"params": {"a": "${b}", "b": "2"}, "tasks": [{"command": "${a}", "args": ["${b}"]}]}, "j", {}
-    )
+    job = parse_job({"params": {"a": "${b}", "b": "2"}, "tasks": [{"command": "${a}", "args": ["${b}"]}]}, "j", {})
     assert (job.tasks[0].command, job.tasks[0].args) == ("${b}", ["2"])
 
 

@@ -235,9 +235,7 @@ def test_a_follower_sees_the_end_of_a_run_and_then_the_new_one(path, follower, t
 
 
 def test_a_follower_passes_over_lines_it_does_not_know(path, follower):
-    path.write_bytes(
-        ev.encode_events([created()]) + b'{"type":"FromTheFuture"}\n' + ev.encode_events(queued("a"))
-    )
+    path.write_bytes(ev.encode_events([created()]) + b'{"type":"FromTheFuture"}\n' + ev.encode_events(queued("a")))
     assert [event for _, event in follower.read()] == [created(), *queued("a")]
 
 

@@ -137,6 +137,4 @@ def test_third_party_modules_are_where_they_belong():
     for name, tree in modules():
         for module, line in imported(tree):
             top = module.split(".")[0]
-            assert name.split(".")[0] in homes.get(top, {name.split(".")[0]}), (
-                f"{name}:{line} imports {module}"
-            )
+            assert name.split(".")[0] in homes.get(top, {name.split(".")[0]}), f"{name}:{line} imports {module}"

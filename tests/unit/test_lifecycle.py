@@ -661,9 +661,7 @@ def test_a_group_limit_holds_its_group_only(world):
 
 
 def test_a_group_rate_spaces_starts(world):
-    run = world.add(
-        [spec(f"w{i}", group="web") for i in range(3)] + [spec("a")], groups={"web": {"rate": 4.0}}
-    )
+    run = world.add([spec(f"w{i}", group="web") for i in range(3)] + [spec("a")], groups={"web": {"rate": 4.0}})
     assert world.turn() == ["w0", "a"]
     assert run.wake_at(world.now) == world.now + 0.25
     world.now += 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from hypothesis import example, given, settings
@@ -14,7 +15,28 @@ from air_executor.scheduling import Capacity
 from tests.unit.world import T0, World, dump, replayed
 
 ENDS = ("ok", "ok", "ok", "exit", "exit", "signal", "timeout", "memory", "lost", "not_started")
-STEPS = ["start", "start", "start", "exit", "exit", "exit", "exit", "queue", "queue_inside", "cancel_task", "cancel_job", "retry_all", "retry_one", "pause", "resume", "close", "wait", "restart", "crash", "reopen"]
+STEPS = [
+    "start",
+    "start",
+    "start",
+    "exit",
+    "exit",
+    "exit",
+    "exit",
+    "queue",
+    "queue_inside",
+    "cancel_task",
+    "cancel_job",
+    "retry_all",
+    "retry_one",
+    "pause",
+    "resume",
+    "close",
+    "wait",
+    "restart",
+    "crash",
+    "reopen",
+]
 
 small = st.integers(0, 7)
 numbers = st.integers(0, 2**32 - 1)
@@ -57,9 +79,7 @@ option_sets = st.fixed_dictionaries(
         "groups": st.just({"limited": {"limit": 1}, "paced": {"rate": 2.0, "limit": 2}}),
     },
 )
-capacities = st.builds(
-    Capacity, slots=st.integers(1, 4), cpus=st.sampled_from([1.0, 2.0]), memory_mb=st.just(100.0)
-)
+capacities = st.builds(Capacity, slots=st.integers(1, 4), cpus=st.sampled_from([1.0, 2.0]), memory_mb=st.just(100.0))
 programs = st.fixed_dictionaries(
     {
         "capacity": capacities,
@@ -228,9 +248,7 @@ class Play:
 
 @settings(max_examples=400)
 @given(program=programs, seed=numbers)
-def test_every_job_ends_within_its_limits_and_replays_to_the_same_state(
-    program: dict[str, Any], seed: int
-) -> None:
+def test_every_job_ends_within_its_limits_and_replays_to_the_same_state(program: dict[str, Any], seed: int) -> None:
     play = Play(program["capacity"], program["jobs"])
     for step in program["steps"]:
         play.step(*step)
@@ -251,9 +269,7 @@ def test_from_any_prefix_of_a_journal_a_job_still_ends(program: dict[str, Any], 
     cuts = {index: 1 + (cut >> index) % len(journal) for index, journal in enumerate(world.journals)}
     world.restart(cuts)
     running = sum(run.counts["running"] for run in world.runs)
-    world.capacity = world.scheduler.capacity = Capacity(
-        max(running, 2), 1e6, 1e6
-    )  # each was cut at another time
+    world.capacity = world.scheduler.capacity = Capacity(max(running, 2), 1e6, 1e6)  # each was cut at another time
     world.restart()
     play.finish(seed)
     play.check_replay()
@@ -277,7 +293,7 @@ def test_find_cycle_finds_one_if_there_is_one(edges: dict[str, list[str]]) -> No
     if cycle is not None:
         assert cycle[0] == cycle[-1]
         assert len(set(cycle)) == len(cycle) - 1
-        for node, need in zip(cycle, cycle[1:], strict=False):
+        for node, need in pairwise(cycle):
             assert need in edges[node]
 
 

@@ -67,6 +67,9 @@ def test_null_stands_for_not_given():
     )
 
 
+ENV_FROM = (
+    'tasks[3].env_from: expected an object like {"NAME": {"environment": "OTHER"}} or {"NAME": {"file": "/path"}}'
+)
 WRONG_TASKS = [
     ({"command": 1}, "tasks[3].command: expected a string"),
     ({"command": ["ls"]}, "tasks[3].command: expected a string"),
@@ -88,11 +91,11 @@ WRONG_TASKS = [
     ({"env": {"A": None}}, "tasks[3].env: expected an object of strings"),
     (
         {"env_from": {"A": "B"}},
-        'tasks[3].env_from: expected an object like {"NAME": {"environment": "OTHER"}} or {"NAME": {"file": "/path"}}',
+        ENV_FROM,
     ),
     (
         {"env_from": {"A": {"vault": "B"}}},
-        'tasks[3].env_from: expected an object like {"NAME": {"environment": "OTHER"}} or {"NAME": {"file": "/path"}}',
+        ENV_FROM,
     ),
     ({"env_from": {"A": {}}}, "tasks[3].env_from.A: expected exactly one of 'environment' and 'file'"),
     (
@@ -169,9 +172,7 @@ def test_text_that_is_no_unicode_is_refused_where_an_id_is_made_of_it():
 
 
 def test_unknown_keys_are_kept_and_what_only_the_manager_writes_is_not():
-    task = parse_task(
-        {"command": "a", "owner": {"team": 7}, "status": "completed", "exit_code": 0, "attempt": 9}
-    )
+    task = parse_task({"command": "a", "owner": {"team": 7}, "status": "completed", "exit_code": 0, "attempt": 9})
     assert task.extra == {"owner": {"team": 7}}
     assert parse_task({"command": "a", "status": "failed"}).extra is None
 
@@ -268,7 +269,8 @@ FAILURES = "allow_failures: expected a whole number, or a percentage like '10%'"
         ),
         (
             {"params": {"air_executor_x": 1}},
-            "params.air_executor_x: expected a name of letters, digits and '_' that does not begin with AIR_EXECUTOR_",
+            "params.air_executor_x: expected a name of letters, digits and '_' "
+            "that does not begin with AIR_EXECUTOR_",
         ),
     ],
 )
@@ -312,9 +314,7 @@ def test_events_are_read_back_as_written():
         ),
         ev.TaskQueued(at=at, task=task, parent="p"),
         ev.AttemptStarted(at=at, task="ä", attempt=1, launcher="l"),
-        ev.AttemptExited(
-            at=at, task="ä", attempt=1, exit_code=0, result={"big": 1 << 80, "text": "a\nb\u2028"}
-        ),
+        ev.AttemptExited(at=at, task="ä", attempt=1, exit_code=0, result={"big": 1 << 80, "text": "a\nb\u2028"}),
         ev.RunEnded(at=at, state="completed"),
     ]
     data = ev.encode_events(written)

@@ -19,9 +19,7 @@ START = 1_790_000_000.0
 
 def created(**options: Any) -> ev.RunCreated:
     at = to_iso(START)
-    return ev.RunCreated(
-        at=at, version=1, id="r1", name="job", created_at=at, options=JobOptions(**options), cwd="/"
-    )
+    return ev.RunCreated(at=at, version=1, id="r1", name="job", created_at=at, options=JobOptions(**options), cwd="/")
 
 
 def queued(*ids: str, at: float = 0.0) -> list[ev.Event]:
@@ -93,9 +91,7 @@ class Story:
 
     def ask(self, draw: st.DrawFn) -> None:
         task = f"t{draw(st.integers(0, self.made + 1))}"
-        what = draw(
-            st.sampled_from(["cancel", "cancel task", "retry", "retry task", "pause", "resume", "close"])
-        )
+        what = draw(st.sampled_from(["cancel", "cancel task", "retry", "retry task", "pause", "resume", "close"]))
         if what == "cancel":
             self.run.cancel(self.now)
         elif what == "cancel task":

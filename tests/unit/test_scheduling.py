@@ -140,9 +140,7 @@ def test_tasks_that_name_no_need_pass_an_impatient_big_one():
 
 def test_what_could_never_run_here_is_handed_out_to_be_refused_and_holds_nobody_up():
     world = World(Capacity(2, 2.0, 100.0))
-    run = world.add(
-        [spec("giant", cpus=64), spec("huge", memory_mb=1e6), spec("a", cpus=2), spec("b", "giant")]
-    )
+    run = world.add([spec("giant", cpus=64), spec("huge", memory_mb=1e6), spec("a", cpus=2), spec("b", "giant")])
     assert world.turn() == ["giant", "huge", "a"]
     assert run.tasks["giant"].reason == run.tasks["huge"].reason == "not_started"
     world.drain()
@@ -154,10 +152,7 @@ def test_why_a_task_can_never_run():
     capacity = Capacity(1, 2.0, 100.0)
     assert capacity.lacks(spec("a", cpus=2, memory_mb=100)) is None
     assert capacity.lacks(spec("a", cpus=2.5)) == "needs 2.5 cpus, this manager has 2 (--cpus)"
-    assert (
-        capacity.lacks(spec("a", memory_mb=200))
-        == "needs 200 MB of memory, this manager has 100 (--memory-mb)"
-    )
+    assert capacity.lacks(spec("a", memory_mb=200)) == "needs 200 MB of memory, this manager has 100 (--memory-mb)"
 
 
 def test_max_parallel_holds_for_tasks_set_aside_too():
@@ -278,9 +273,7 @@ class Counted:
         return counted
 
 
-def cost_of_a_decision(
-    monkeypatch: pytest.MonkeyPatch, world: World, decisions: int = 50
-) -> tuple[float, int]:
+def cost_of_a_decision(monkeypatch: pytest.MonkeyPatch, world: World, decisions: int = 50) -> tuple[float, int]:
     """Heap operations, peeks and fits per start, and the largest heap of the scheduler."""
     largest = 0
     with monkeypatch.context() as patch:

@@ -159,10 +159,7 @@ class World:
         if not self.capacity.lacks(task.spec):
             specs.append(task.spec)
             assert not task.spec.cpus or sum(s.cpus or 0 for s in specs) <= self.capacity.cpus + 1e-6
-            assert (
-                not task.spec.memory_mb
-                or sum(s.memory_mb or 0 for s in specs) <= self.capacity.memory_mb + 1e-6
-            )
+            assert not task.spec.memory_mb or sum(s.memory_mb or 0 for s in specs) <= self.capacity.memory_mb + 1e-6
 
 
 def check_may_start(run: Run, task: Task, history: list[ev.Event]) -> None:
@@ -209,7 +206,33 @@ def dump(run: Run, now: float) -> dict[str, Any]:
     return {
         "run": {
             name: getattr(run, name)
-            for name in ["id", "name", "created_at", "updated_at", "options", "cwd", "environment", "extra", "state", "reason", "error", "warnings", "open", "paused", "stopping", "defect", "deadline_at", "requests_done", "counts", "skipped", "dependents", "ordinary_left", "stop_requested", "failures", "total"]
+            for name in [
+                "id",
+                "name",
+                "created_at",
+                "updated_at",
+                "options",
+                "cwd",
+                "environment",
+                "extra",
+                "state",
+                "reason",
+                "error",
+                "warnings",
+                "open",
+                "paused",
+                "stopping",
+                "defect",
+                "deadline_at",
+                "requests_done",
+                "counts",
+                "skipped",
+                "dependents",
+                "ordinary_left",
+                "stop_requested",
+                "failures",
+                "total",
+            ]
         },
         "tasks": [msgspec.structs.asdict(task) for task in run.in_order],
         "ready": waiting_orders(run),

@@ -92,11 +92,7 @@ class LazyGroup(click.Group):
                 commands = [(name, self.get_command(ctx, name)) for name in names]
                 limit = formatter.width - 6 - width
                 formatter.write_dl(
-                    [
-                        (name.ljust(width), c.get_short_help_str(limit))
-                        for name, c in commands
-                        if c is not None
-                    ]
+                    [(name.ljust(width), c.get_short_help_str(limit)) for name, c in commands if c is not None]
                 )
 
 

@@ -46,9 +46,7 @@ def demo(base: str | None, source: str, output: str | None, **options: Any) -> i
     outcome = run_job(client, lambda: client.submit_file(job_file, params), options)
     if outcome.exit_code:
         return outcome.exit_code
-    click.echo(
-        f"\n{plural(outcome.follower.progress.total, 'task')} in {duration(time.monotonic() - began)}:"
-    )
+    click.echo(f"\n{plural(outcome.follower.progress.total, 'task')} in {duration(time.monotonic() - began)}:")
     for name in FILES:
         if (target / name).exists():
             click.echo(f"  {target / name}")

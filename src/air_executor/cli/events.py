@@ -30,9 +30,7 @@ def events(base: str | None, job: str, follow: bool, as_json: bool) -> None:
 
 def _line(event: dict[str, Any]) -> str:
     """`07:30:00.123456  AttemptExited   page-3  attempt 1, exit_code 1`."""
-    fields = {
-        k: v for k, v in event.items() if k not in ("at", "type", "task", "usage", "result", "launcher")
-    }
+    fields = {k: v for k, v in event.items() if k not in ("at", "type", "task", "usage", "result", "launcher")}
     task = event.get("task")
     if isinstance(task, dict):  # a whole task, when it is queued
         words = [str(task.get("command") or ""), *map(str, task.get("args") or [])]

@@ -74,9 +74,7 @@ class JobFollower:
     def look(self, *, whole: bool = False) -> None:
         """Read new events; not too many at a time, unless `whole`."""
         for _, event in self._journal.read(1 << 62 if whole else 8_000_000):
-            if isinstance(
-                event, ev.RunCreated
-            ):  # another run may stand before the one asked for, or follow it
+            if isinstance(event, ev.RunCreated):  # another run may stand before the one asked for, or follow it
                 self._listening = self.job_id is None or event.id == self.job_id
                 self.behind = not self._listening and not self.begun
                 if self._listening:

@@ -26,9 +26,7 @@ CHUNK: Final = 1_048_576
 @job_argument()
 @click.argument("task")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what it writes until it has ended.")
-@click.option(
-    "--attempt", type=click.IntRange(min=1), metavar="N", help="Of its N-th attempt [default: the last]."
-)
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Of its N-th attempt [default: the last].")
 @json_option(LOG)
 @base_option
 def logs(base: str | None, job: str, task: str, follow: bool, attempt: int | None, as_json: bool) -> None:

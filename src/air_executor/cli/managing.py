@@ -163,6 +163,4 @@ def _tell_what_goes_on(base: Any) -> None:
     jobs = AirExecutorClient(base.path).jobs()
     running = sum(job.get("progress", {}).get("running", 0) for job in jobs if job["state"] == "working")
     if running:
-        click.echo(
-            f"{plural(running, 'running task')} went on; the next manager takes up what became of them"
-        )
+        click.echo(f"{plural(running, 'running task')} went on; the next manager takes up what became of them")

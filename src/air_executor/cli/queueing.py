@@ -40,30 +40,22 @@ def _pairs(values: tuple[str, ...], option: str) -> dict[str, str] | None:
     "--each", is_flag=True, help="A task for each line of standard input, in the place of {} or at the end."
 )
 @click.option("--null", "-0", is_flag=True, help="With --each: lines end with NUL (`find -print0`).")
-@click.option(
-    "--file", "file", metavar="FILE", help="Tasks from a JSON or JSON-lines file, or - for standard input."
-)
+@click.option("--file", "file", metavar="FILE", help="Tasks from a JSON or JSON-lines file, or - for standard input.")
 @click.option("--id", "task_id", help="The task's id; with --each, {} stands for the line.")
 @click.option("--group", help="The group it counts in.")
 @click.option("--priority", type=int, help="Higher ones start first [default: 0].")
-@click.option(
-    "--after", "dependencies", metavar="ID", multiple=True, help="Wait for this task; may be repeated."
-)
+@click.option("--after", "dependencies", metavar="ID", multiple=True, help="Wait for this task; may be repeated.")
 @click.option("--all-done", is_flag=True, help="Run also if a task it waits for has failed.")
 @click.option("--retries", type=int, help="Attempts after the first, if it fails.")
 @click.option(
     "--retry-delay", "retry_delay_s", type=float, metavar="SECONDS", help="Before the first retry; doubles."
 )
-@click.option(
-    "--timeout", "timeout_s", type=float, metavar="SECONDS", help="Stop an attempt that runs longer."
-)
+@click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="Stop an attempt that runs longer.")
 @click.option("--final", is_flag=True, help="Run when nothing else of the job is left.")
 @click.option("--idempotent", is_flag=True, help="May run again if nobody saw how it ended.")
 @click.option("--shell", is_flag=True, help="COMMAND is a line for /bin/sh; further words are its $1, $2, …")
 @click.option("--cwd", metavar="FOLDER", help="Where it runs.")
-@click.option(
-    "--env", metavar="NAME=VALUE", multiple=True, help="A variable of its environment; may be repeated."
-)
+@click.option("--env", metavar="NAME=VALUE", multiple=True, help="A variable of its environment; may be repeated.")
 @click.option("--cpus", type=float, help="CPUs it takes of those the manager has.")
 @click.option("--memory-mb", type=float, help="Memory it takes of what the manager has.")
 @click.option("--reopen", is_flag=True, help="Let a job that has ended go on.")
@@ -198,11 +190,7 @@ def _read_file(name: str) -> list[dict[str, Any]]:
     except json.JSONDecodeError as error:
         if text.lstrip()[:1] != "{":
             raise InvalidInput(f"{place}, line {error.lineno} column {error.colno}: {error.msg}") from None
-        value = [
-            _read_line(line, f"{place}, line {n}")
-            for n, line in enumerate(text.split("\n"), 1)
-            if line.strip()
-        ]
+        value = [_read_line(line, f"{place}, line {n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     if isinstance(value, dict):
         value = value.get("tasks", [value])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):

@@ -103,9 +103,7 @@ def _failed(client: AirExecutorClient, job: str) -> set[str]:
 @click.command()
 @job_argument()
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
-@click.option(
-    "--failed", is_flag=True, help="All failed tasks, which is also what happens when none is named."
-)
+@click.option("--failed", is_flag=True, help="All failed tasks, which is also what happens when none is named.")
 @base_option
 def retry(base: str | None, job: str, tasks: tuple[str, ...], failed: bool) -> None:
     """Give failed tasks another go: those named, or all.

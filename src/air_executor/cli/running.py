@@ -148,9 +148,7 @@ class Outcome:
         return 0 if self.state is not None and self.state["state"] == "completed" else 1
 
 
-def run_job(
-    client: AirExecutorClient, submit: Callable[[], tuple[str, str]], options: dict[str, Any]
-) -> Outcome:
+def run_job(client: AirExecutorClient, submit: Callable[[], tuple[str, str]], options: dict[str, Any]) -> Outcome:
     """Submit a job and see it through to its end, with progress and the result on stdout."""
     from air_executor.settings import load_settings
 
@@ -172,9 +170,7 @@ def run_job(
             pid = managing.attend()
             if cancelled:
                 return "cancelling what runs; once more to leave at once"
-            return (
-                "starting a manager" if pid is None and not follower.begun else note_on(follower, pid or -1)
-            )
+            return "starting a manager" if pid is None and not follower.begun else note_on(follower, pid or -1)
 
         try:
             outcome.state = follow(follower, choose_display(), attend)

@@ -128,9 +128,7 @@ def _print_state(follower: JobFollower, now: float, manager_pid: int | None) -> 
     if progress.error:
         click.echo(f"Error:    {clean(progress.error)}")
     if progress.elapsed_s(now):
-        click.echo(
-            f"{'Took' if progress.ended else 'Elapsed'}:".ljust(10) + duration(progress.elapsed_s(now))
-        )
+        click.echo(f"{'Took' if progress.ended else 'Elapsed'}:".ljust(10) + duration(progress.elapsed_s(now)))
     note = note_on(follower, manager_pid)
     if progress.ended:
         note = "a next run of it waits to begin" if ended_state(follower.client, follower.job) is None else ""

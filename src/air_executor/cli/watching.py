@@ -77,9 +77,7 @@ def watch_job(
     def attend() -> str:
         pid = manager.look()
         if need_manager and (manager.gone_s > MANAGER_GRACE_S or (pid is None and manager.last_pid is None)):
-            raise NoManager(
-                f"no manager is running on {client.base}; job {job!r} goes on with `air-executor start`"
-            )
+            raise NoManager(f"no manager is running on {client.base}; job {job!r} goes on with `air-executor start`")
         return note_on(follower, pid)
 
     try:

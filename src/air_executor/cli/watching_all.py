@@ -66,9 +66,7 @@ def _live(client: AirExecutorClient) -> int:
         pid = client.manager_pid
         title = f"manager {pid}" if pid else "no manager is running: `air-executor start`"
         lines: list[Text | Table] = [
-            Text(
-                f"{client.base}   {title}", style="" if pid else "yellow", overflow="ellipsis", no_wrap=True
-            ),
+            Text(f"{client.base}   {title}", style="" if pid else "yellow", overflow="ellipsis", no_wrap=True),
             table,
         ]
         if len(states) > room:
@@ -76,9 +74,7 @@ def _live(client: AirExecutorClient) -> int:
         return Group(*lines) if states else Group(lines[0], Text("no jobs"))
 
     console = Console(highlight=False)
-    with Live(
-        draw(), console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-    ) as live:
+    with Live(draw(), console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
         while True:
             time.sleep(REDRAW_S)
             live.update(draw(), refresh=True)

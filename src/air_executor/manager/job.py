@@ -16,12 +16,13 @@ from air_executor.errors import InvalidInput
 from air_executor.lifecycle import AttemptEnd, Run
 from air_executor.manager.aside import Aside
 from air_executor.manager.foreign import ForeignFile, NotReadable, open_for_writing
-from air_executor.manager.inbox import JobInbox
 from air_executor.manager.importing import import_tasks
+from air_executor.manager.inbox import JobInbox
 from air_executor.manager.views import JobViews
 from air_executor.model import (
     ENDED_STATES,
     OPTION_FIELDS,
+    Task,
     TaskSpec,
     content_key,
     parse_options,
@@ -41,9 +42,10 @@ __all__ = ["ManagedJob"]
 log = logging.getLogger("air_executor.manager")
 
 MAX_RESULT_BYTES: Final = 1_048_576
-STATE_KEYS: Final = OPTION_FIELDS | frozenset(
-    "id name state created_at updated_at progress error reason warnings stopping paused cwd environment".split()
-)
+STATE_KEYS: Final = OPTION_FIELDS | {
+    *("id", "name", "state", "created_at", "updated_at", "progress", "error", "reason", "warnings"),
+    *("stopping", "paused", "cwd", "environment"),
+}
 
 
 class ManagedJob:
@@ -113,7 +115,9 @@ class ManagedJob:
             path.unlink()
             return
         self._open(Run(history))
-        if torn and self.run is not None:
+        assert self.run is not None
+        self.run.recover(now)
+        if torn:
             self.run.warn(f"the journal's torn end was cut off and kept as {torn}", now)
         for leftover in (*self.views.tasks.leftovers(), *self.views.state.leftovers()):
             self._displaced[leftover] = ForeignFile()
@@ -318,10 +322,8 @@ class ManagedJob:
         """Take the tasks of a raw list that are not known yet."""
         specs = []
         for index, item in enumerate(items):
-            if type(item) is dict:
-                known = run.tasks.get(item.get("id") or "")
-                if known is not None and item.get("created_at") == known.created_at:
-                    continue  # our own record, written back
+            if _is_ours(run, item):
+                continue  # written back
             try:
                 spec = parse_task(item, f"tasks.json[{index}]", run.options.defaults)
             except InvalidInput as problem:
@@ -338,9 +340,7 @@ class ManagedJob:
         assert self.run is not None
         for spec in refused:
             kept = self.aside.keep("refused-task", msgspec.json.encode(spec))
-            self.run.warn(
-                f"task {spec.id!r} was queued again with other content; the new one is kept as {kept}", now
-            )
+            self.run.warn(f"task {spec.id!r} was queued again with other content; the new one is kept as {kept}", now)
 
     def _set_bad_aside(self, run: Run, view: ViewFile, problem: str, now: float) -> None:
         """An unreadable view: keep it, put ours back, and let the job fail."""
@@ -517,9 +517,7 @@ class ManagedJob:
 
     # ---- ends ----------------------------------------------------------------------------------
 
-    def exited(
-        self, task_id: str, attempt: int, end: AttemptEnd, now: float, jitter: Callable[[], float]
-    ) -> None:
+    def exited(self, task_id: str, attempt: int, end: AttemptEnd, now: float, jitter: Callable[[], float]) -> None:
         """Record the end of an attempt, after reading once more what it left."""
         run = self.run
         assert run is not None
@@ -602,18 +600,25 @@ def _text_of(raw: dict[str, Any], key: str, kind: type, default: Any) -> Any:
     return value if isinstance(value, kind) else default
 
 
+def _task_of(run: Run, item: Any) -> Task | None:
+    """The task that an object of a raw list names."""
+    task_id = item.get("id") if type(item) is dict else None
+    return run.tasks.get(task_id) if isinstance(task_id, str) else None
+
+
+def _is_ours(run: Run, item: Any) -> bool:
+    """Whether an object of a raw list is our own record of a task."""
+    known = _task_of(run, item)
+    return known is not None and item.get("created_at") == known.created_at
+
+
 def _continues(run: Run, items: list[Any]) -> bool:
     """Whether a list was made by adding to this run's view."""
-    return any(
-        type(item) is dict
-        and (known := run.tasks.get(item.get("id") or "")) is not None
-        and item.get("created_at") == known.created_at
-        for item in items
-    )
+    return any(_is_ours(run, item) for item in items)
 
 
 def _new_to(run: Run, items: list[Any]) -> list[Any]:
-    return [item for item in items if type(item) is not dict or item.get("id") not in run.tasks]
+    return [item for item in items if _task_of(run, item) is None]
 
 
 def _first_id(journal: Path) -> Any:

@@ -12,7 +12,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -26,7 +26,7 @@ from air_executor.runners.base import AttemptKey, Launch
 from air_executor.runners.local import LocalRunner
 from air_executor.scheduling import Capacity, Scheduler
 from air_executor.settings import Settings
-from air_executor.store.files import identity, write_atomically
+from air_executor.store.files import write_atomically
 from air_executor.store.layout import Base
 from air_executor.store.lock import ManagerLock
 from air_executor.store.notify import GROWING_FILES, Notifier
@@ -148,9 +148,7 @@ class Manager:
     def _finished(self) -> bool:
         if self._stop == "leave":
             return True
-        busy = any(
-            job.active and job.run is not None and job.run.counts["running"] for job in self._jobs.values()
-        )
+        busy = any(job.active and job.run is not None and job.run.counts["running"] for job in self._jobs.values())
         if self._stop in ("drain", "kill"):
             return not busy
         if not self._until_idle or self._touched or self._launches or self._refused:
@@ -362,7 +360,12 @@ class Manager:
             return
         before = job.run
         if not looked or not job.active:
-            job.look(now)
+            try:
+                job.look(now)
+            except Exception:
+                # Whatever stands in one folder, the manager goes on with the others.
+                log.exception("job %s: passed over from now on, please report this", job.name)
+                job.broken = "internal error"
         run = job.run
         if before is not None and run is not before:
             self._scheduler.forget(before)
@@ -375,12 +378,16 @@ class Manager:
                 self._notifier.watch(job.folder.inbox, GROWING_FILES)
         run.check_deadline(now)
         if run.idle:
-            job.inbox.touch()
-            job.look(now)
-            if run is job.run and run.idle and not job.unread:
-                run.settle(now)
+            self._settle(job, run, now)
         self._stop_attempts(job, run)
         self._scheduler.note(run, now)
+
+    def _settle(self, job: ManagedJob, run: Run, now: float) -> None:
+        """Read everything once more; if the run is idle even so, let it decide what comes next."""
+        job.inbox.touch()
+        job.look(now)
+        if job.run is run and run.idle and not job.unread:
+            run.settle(now)
 
     def _stop_attempts(self, job: ManagedJob, run: Run) -> None:
         for stop in run.stops:
@@ -460,21 +467,19 @@ class Manager:
 
     def _journal(self, now: float) -> bool:
         """Write what was decided. False when there is no room: then nothing that follows from it is done."""
-        try:
-            for job in self._touched.values():
+        for job in self._touched.values():
+            try:
                 if job.flush() and job.journal is not None:
                     if self.settings.sync == "each":
                         job.journal.sync()
                     elif self.settings.sync == "group":
                         self._syncer.add(job.journal)
-        except OSError as error:
-            if not self._no_room_until:
-                log.error(
-                    "cannot write the journal of job %s: %s; no new work starts", job.name, error.strerror
-                )
-            self._no_room_until = now + NO_ROOM_RETRY_S
-            self._wake(job, self._no_room_until)
-            return False
+            except OSError as error:
+                if not self._no_room_until:
+                    log.error("cannot write the journal of job %s: %s; no new work starts", job.name, error.strerror)
+                self._no_room_until = now + NO_ROOM_RETRY_S
+                self._wake(job, self._no_room_until)
+                return False
         if self._no_room_until:
             log.info("journals can be written again; work goes on")
             self._no_room_until = 0.0

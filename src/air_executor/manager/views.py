@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from air_executor.lifecycle import Run
-from air_executor.store.layout import JobFolder
 from air_executor.store.files import Identity, identity
+from air_executor.store.layout import JobFolder
 from air_executor.store.views import (
     END_OF_TASKS,
     TASKS_PER_CHUNK,

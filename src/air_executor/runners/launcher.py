@@ -25,6 +25,7 @@ Frames on the socket are a 4-byte big-endian length and a JSON list of messages.
 from __future__ import annotations
 
 import collections
+import contextlib
 import errno
 import fcntl
 import heapq
@@ -248,10 +249,8 @@ class Launcher:
         return self.quitting or (self.conn is None and time.monotonic() - self.alone_since >= ALONE_S)
 
     def drain_wakeups(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self.wake_r, 4096)
-        except BlockingIOError:
-            pass
 
     # ---- talking to the manager ---------------------------------------------------------------
 
@@ -285,24 +284,7 @@ class Launcher:
             self.alone_since = time.monotonic()
 
     def receive(self) -> None:
-        conn = self.conn
-        if conn is None:
-            return
-        closed = False
-        while True:
-            try:
-                data = conn.recv(65_536)
-            except BlockingIOError:
-                break
-            except OSError:
-                closed = True
-                break
-            if not data:
-                closed = True
-                break
-            self.received += data
-            if len(data) < 65_536:
-                break
+        closed = self.read_socket()
         starts = []
         while len(self.received) >= 4:
             size = int.from_bytes(self.received[:4], "big")
@@ -319,7 +301,23 @@ class Launcher:
             self.take(starts)
         if closed:
             self.hang_up()
-            self.quitting = False
+
+    def read_socket(self) -> bool:
+        """Take what has come in; whether the manager has closed the connection."""
+        conn = self.conn
+        while conn is not None:
+            try:
+                data = conn.recv(65_536)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+            if not data:
+                return True
+            self.received += data
+            if len(data) < 65_536:
+                return False
+        return False
 
     def obey(self, message: list[Any]) -> None:
         kind = message[0]
@@ -394,8 +392,7 @@ class Launcher:
             lines.append(f'["a",{task.token},{task.key}]\n')
             if task.pid:
                 lines.append(self.start_line(task))
-        for start in self.waiting:
-            lines.append(f'["a",{start[1]},{start[2]}]\n')
+        lines += [f'["a",{start[1]},{start[2]}]\n' for start in self.waiting]
         self.spool("".join(lines).encode())
         self.messages.append(compact(["rotated", os.path.basename(old_path)]))
 
@@ -495,16 +492,12 @@ class Launcher:
             try:
                 os.chdir(folder)
             except OSError as error:
-                raise NotStarted(
-                    127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}"
-                ) from None
+                raise NotStarted(127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}") from None
             self.cwd = folder
         command = os.fsencode(argv[0])
         path = full.get(b"PATH", b"/usr/bin:/bin")
         program = (
-            command
-            if b"/" in command
-            else context.found.get((command, path)) or self.find(context, command, path)
+            command if b"/" in command else context.found.get((command, path)) or self.find(context, command, path)
         )
         out = self.open_log(task, attempt)
         actions = [
@@ -565,9 +558,7 @@ class Launcher:
         text = argv[0]
         if error.errno == errno.ENOENT:
             if os.path.exists(program):
-                raise NotStarted(
-                    127, f"command {text!r}: the interpreter in its #! line does not exist"
-                ) from None
+                raise NotStarted(127, f"command {text!r}: the interpreter in its #! line does not exist") from None
             raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
         if error.errno == errno.ENOTDIR:
             raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
@@ -575,9 +566,7 @@ class Launcher:
             what = "is a directory" if os.path.isdir(program) else "is not executable (chmod +x)"
             raise NotStarted(126, f"command {text!r} {what}") from None
         if error.errno == errno.ENOEXEC:
-            raise NotStarted(
-                126, f"command {text!r} is neither a program nor a script with a #! line"
-            ) from None
+            raise NotStarted(126, f"command {text!r} is neither a program nor a script with a #! line") from None
         if error.errno == errno.E2BIG:
             raise NotStarted(
                 126, f"command {text!r}: arguments and environment are too long for the system"
@@ -595,10 +584,8 @@ class Launcher:
         context = task.context
         if attempt > 1:
             stem = task.log[:-4]
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 os.rename(task.log, stem + b"@%d.log" % (attempt - 1))
-            except FileNotFoundError:
-                pass
             return os.open(task.log, flags, 0o660)
         while context.free_slots:
             slot = context.free_slots.pop()
@@ -653,10 +640,8 @@ class Launcher:
         slot = task.slot
         if slot is not None:
             slot.close()
-            try:
+            with contextlib.suppress(OSError):
                 os.rename(task.context.logs + slot.name, task.log)
-            except OSError:
-                pass
             task.slot = None
 
     def promote(self) -> None:
@@ -676,10 +661,8 @@ class Launcher:
     def remove_slots(self, context: Context) -> None:
         for slot in context.free_slots:
             slot.close()
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(context.logs + slot.name)
-            except OSError:
-                pass
         context.free_slots.clear()
 
     # ---- ending --------------------------------------------------------------------------------
@@ -741,9 +724,7 @@ class Launcher:
             assert task.end is not None
             end = task.end
             if end[2] is None and end[4] is not None:
-                text = (
-                    f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
-                )
+                text = f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
             else:
                 text = compact(["x", task.token, *end])
             entries.append(text)
@@ -837,10 +818,8 @@ def compact(value: object) -> str:
 
 
 def signal_group(pgid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pgid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def group_lives(pgid: int) -> bool:

@@ -164,9 +164,7 @@ class LocalRunner:
             if found := _SPOOL_NAME.fullmatch(path.name):
                 spools.setdefault(found["launcher"], []).append(path)
         for name, paths in spools.items():
-            launcher = self._reconnect(
-                name
-            )  # before reading: what it still had to accept is in the spool then
+            launcher = self._reconnect(name)  # before reading: what it still had to accept is in the spool then
             alive = set(launcher.hello[3]) if launcher is not None and launcher.hello is not None else set()
             for attempt in _read_spools(paths).values():
                 if attempt.key not in running:

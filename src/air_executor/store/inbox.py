@@ -49,9 +49,7 @@ def drop_name() -> str:
     return f"{time.time_ns():020d}-{os.urandom(6).hex()}{DROP_SUFFIX}"
 
 
-def drop_records(
-    inbox: Path, records: list[dict[str, Any]], name: str | None = None, mode: int = 0o600
-) -> str:
+def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = None, mode: int = 0o600) -> str:
     """Leave `records` as one file; they are on disk and wholly visible when this returns its name."""
     name = name or drop_name()
     part = inbox / f".{name}.part"
