@@ -40,7 +40,7 @@ class ManagerProcess:
         """Start it and wait until it works."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIR_EXECUTOR_")}
         self.process = subprocess.Popen(
-            [sys.executable, "/tmp/mgr.py", "manager", "--base", str(self.base), *self.options],
+            [sys.executable, "-m", "air_executor", "manager", "--base", str(self.base), *self.options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -109,8 +109,7 @@ def ended(folder: Path, job_id: str | None = None) -> dict[str, Any] | None:
 
 def wait_end(folder: Path, job_id: str | None = None, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
     """Wait for the end of a job and return its state."""
-    state = wait_for(lambda: ended(folder, job_id), f"the end of {folder.name}", deadline_s)
-    return state  # type: ignore[no-any-return]
+    return wait_for(lambda: ended(folder, job_id), f"the end of {folder.name}", deadline_s)
 
 
 def by_id(folder: Path) -> dict[str, dict[str, Any]]:

@@ -49,7 +49,7 @@ def test_start_tells_why_it_could_not(tmp_path: Path) -> None:
 
 
 def test_stop_by_draining_and_killing(tmp_path: Path) -> None:
-    job = write_job(tmp_path / "job.json", sh("a", "sleep 0.7"), sh("b", "sleep 600", dependencies=["a"]))
+    job = write_job(tmp_path / "job.json", sh("a", "sleep 3"), sh("b", "sleep 600", dependencies=["a"]))
     with manager(tmp_path):
         air_executor("submit", job, cwd=tmp_path)
         wait_for(lambda: running(tmp_path, "job") == 1, "the first task")

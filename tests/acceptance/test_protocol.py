@@ -130,7 +130,7 @@ def test_a_copied_folder_without_journal_is_imported_as_it_stands(base: Path, ma
     for name in ("state.json", "tasks.json"):
         shutil.copy(folder / name, copy / name)
     copy.rename(base / "jobs" / "second")
-    wait_for(lambda: (base / "jobs/second/journal.jsonl").exists(), "the import")
+    wait_for((base / "jobs/second/journal.jsonl").exists, "the import")
     state = wait_end(base / "jobs" / "second")
     assert (state["state"], state["progress"]["failed"]) == ("failed", 1)
     tasks = by_id(base / "jobs" / "second")

@@ -295,8 +295,11 @@ class Launcher:
             for message in frame:
                 if message[0] == "run":
                     starts.append(message)
-                else:
-                    self.obey(message)
+                    continue
+                if starts:  # a kill may follow its start in the same breath
+                    self.take(starts)
+                    starts = []
+                self.obey(message)
         if starts:
             self.take(starts)
         if closed:
