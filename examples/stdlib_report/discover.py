@@ -6,7 +6,7 @@ Run as `python discover.py FOLDER`; FOLDER may be "", the standard library.
 import os
 import sys
 
-from sources import source_files, source_root
+from sources import source_trees
 
 from air_executor import task
 
@@ -15,8 +15,7 @@ ANALYSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "analyse.py")
 
 def main() -> None:
     (source,) = sys.argv[1:]
-    root = source_root(source)
-    paths = source_files(root)
+    trees = source_trees(source)
     task.queue(
         [
             {
@@ -28,11 +27,13 @@ def main() -> None:
                 # -I -S: without site-packages, which analyse.py does not need, Python starts much faster.
                 "args": ["-I", "-S", ANALYSE, "file", root, path],
             }
+            for root, paths in trees
             for path in paths
         ]
     )
-    task.result({"source": root, "files": len(paths)})
-    print(f"queued {len(paths)} files of {root}")
+    task.result({"files": {root: len(paths) for root, paths in trees}})
+    for root, paths in trees:
+        print(f"queued {len(paths)} files of {root}")
 
 
 if __name__ == "__main__":

@@ -12,18 +12,21 @@ import warnings
 
 from analyse import analyse_file, summarise_package
 from report import build_report, write_json
-from sources import source_files, source_root
+from sources import source_trees
 
 
 def main() -> None:
     source, output = sys.argv[1:]
     warnings.simplefilter("ignore")  # what Python thinks of the sources it parses
-    root = source_root(source)
-    paths = source_files(root)
-    files = [analyse_file(root, path) for path in paths]
-    folders = [os.path.dirname(path) or "." for path in paths if os.path.basename(path) == "__init__.py"]
-    packages = [summarise_package(root, folder) for folder in folders]
-    print(write_json(build_report(root, paths, files, packages), output))
+    trees = source_trees(source)
+    everything = [(root, path) for root, paths in trees for path in paths]
+    files = [analyse_file(root, path) for root, path in everything]
+    packages = [
+        summarise_package(root, os.path.dirname(path) or ".")
+        for root, path in everything
+        if os.path.basename(path) == "__init__.py"
+    ]
+    print(write_json(build_report(trees[0][0], [path for _, path in everything], files, packages), output))
 
 
 if __name__ == "__main__":

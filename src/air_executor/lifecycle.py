@@ -625,6 +625,19 @@ class Run:
             group = self._groups[task.spec.group] = _GroupState()
         heappush(group.ready, (-task.spec.priority, task.order))
 
+    def shift_clock(self, by_s: float) -> None:
+        """The system's clock was set by `by_s`: pauses, rates and the deadline keep their lengths."""
+        if self.deadline_at is not None:
+            self.deadline_at += by_s
+        for group in self._groups.values():
+            group.next_at += by_s
+        delayed, self._delayed = self._delayed, []
+        for due, order in delayed:
+            task = self.in_order[order]
+            if task.retry_at == due:
+                task.retry_at = due + by_s
+                heappush(self._delayed, (due + by_s, order))
+
     # ---- applying events ----------------------------------------------------------------------
 
     def apply(self, event: ev.Event) -> None:

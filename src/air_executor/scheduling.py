@@ -79,6 +79,10 @@ class Scheduler:
         self._turns.pop(id(run), None)
         self._aside = [entry for entry in self._aside if entry[3] is not run]
 
+    def shift_clock(self, by_s: float) -> None:
+        """The system's clock was set: tasks set aside have waited as long as before."""
+        self._aside = [(rank, since + by_s, n, run, task) for rank, since, n, run, task in self._aside]
+
     def occupy(self, spec: TaskSpec) -> None:
         """Count a task as running."""
         self.free.slots -= 1

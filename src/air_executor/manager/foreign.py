@@ -27,6 +27,11 @@ class ForeignFile:
     def __init__(self) -> None:
         self._unreadable: tuple[Identity, float] | None = None
 
+    def shift_clock(self, by_s: float) -> None:
+        """The system's clock was set: what was unreadable has been so for as long as before."""
+        if self._unreadable is not None:
+            self._unreadable = (self._unreadable[0], self._unreadable[1] + by_s)
+
     def read(self, path: Path, expected: type, now: float) -> tuple[Any, Identity] | None:
         """Content and identity; None while it is missing or may still be being written.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from air_executor import events as ev
 from air_executor.errors import InvalidInput
@@ -32,12 +33,13 @@ from air_executor.model import (
 from air_executor.names import automatic_id, file_stem, new_job_id
 from air_executor.runners.base import RunContext
 from air_executor.store.files import Identity, identity, write_atomically
+from air_executor.store.inbox import drop_files
 from air_executor.store.journal import Journal, read_journal
 from air_executor.store.layout import JobFolder
 from air_executor.store.views import ViewFile, render_state, render_tasks
 from air_executor.times import to_iso
 
-__all__ = ["ManagedJob"]
+__all__ = ["EndedJob", "ManagedJob"]
 
 log = logging.getLogger("air_executor.manager")
 
@@ -46,6 +48,38 @@ STATE_KEYS: Final = OPTION_FIELDS | {
     *("id", "name", "state", "created_at", "updated_at", "progress", "error", "reason", "warnings"),
     *("stopping", "paused", "cwd", "environment"),
 }
+
+
+class EndedJob(Struct, frozen=True, gc=False):
+    """What is remembered of a job whose run has ended and that nobody has touched since."""
+
+    inode: int
+    state: Identity
+    tasks: Identity
+
+    @classmethod
+    def of(cls, folder: JobFolder) -> EndedJob | None:
+        """Of a folder, without reading its journal; None when there is, or may be, something to do."""
+        here, state, tasks, journal = map(identity, (folder.path, folder.state, folder.tasks, folder.journal))
+        if not (here and state and tasks and journal):
+            return None
+        if max(tasks.mtime_ns, journal.mtime_ns) > state.mtime_ns or drop_files(folder.inbox):
+            return None
+        try:
+            raw = msgspec.json.decode(folder.state.read_bytes())
+            if raw["state"] not in ENDED_STATES or raw["id"] != _first_id(folder.journal):
+                return None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+            return None
+        return cls(here.inode, state, tasks)
+
+    def unchanged(self, folder: JobFolder) -> bool:
+        """Whether both views are still those, and nothing was dropped."""
+        return (
+            identity(folder.state) == self.state
+            and identity(folder.tasks) == self.tasks
+            and not drop_files(folder.inbox)
+        )
 
 
 class ManagedJob:
@@ -76,7 +110,7 @@ class ManagedJob:
         self.state_touched = True
         self.look_again_at: float | None = None
         self.wake_at: float | None = None
-        self.watched = False
+        self.inode = os.stat(folder.path).st_ino
         self.broken: str | None = None
         """Why this job cannot be worked on (a damaged or newer journal)."""
 
@@ -86,18 +120,6 @@ class ManagedJob:
         return self.run is not None and not self.run.ended
 
     # ---- life of a run -------------------------------------------------------------------------
-
-    def load_unless_ended(self, now: float) -> None:
-        """Take up what the folder holds; an ended run nobody touched since is not read at all."""
-        state_path, journal_path = self.folder.state, self.folder.journal
-        with contextlib.suppress(OSError, msgspec.DecodeError, AttributeError):
-            state, tasks, journal = map(identity, (state_path, self.folder.tasks, journal_path))
-            if state and tasks and journal and max(tasks.mtime_ns, journal.mtime_ns) <= state.mtime_ns:
-                raw = msgspec.json.decode(state_path.read_bytes())
-                if raw.get("state") in ENDED_STATES and raw.get("id") == _first_id(journal_path):
-                    self.views.state.known, self.views.tasks.known = state, tasks
-                    return
-        self.load(now)
 
     def load(self, now: float) -> None:
         """Take the run up from its journal, if there is one; a torn end is cut off and kept."""
@@ -136,9 +158,9 @@ class ManagedJob:
             self._next_tasks = msgspec.json.decode(self._next_tasks_path.read_bytes())
 
     def _open(self, run: Run) -> None:
-        self.run = run
         self.folder.create()
         self.journal = Journal(self.folder.journal, self._mode)
+        self.run = run
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIR_EXECUTOR_")}
         if run.environment:
             env.pop("VIRTUAL_ENV", None)
@@ -256,12 +278,38 @@ class ManagedJob:
     @property
     def unsettled_folder(self) -> bool:
         """Whether something in the folder waits to be finished by its writer."""
-        return self.run is None and (self._next_state is not None or self.views.state.known is None)
+        return (
+            not self.broken and self.run is None and (self._next_state is not None or self.views.state.known is None)
+        )
+
+    def break_off(self, why: str) -> None:
+        """This job cannot be worked on (a damaged or newer journal): say so where readers wait for its end."""
+        self.broken = why
+        log.error("job %s: %s", self.name, why)
+        raw: dict[str, Any] = {}
+        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            found = msgspec.json.decode(self.folder.state.read_bytes())
+            raw = found if type(found) is dict else {}
+        raw |= {"name": self.name, "state": "failed", "reason": "unreadable", "error": why}
+        with contextlib.suppress(OSError):
+            data = msgspec.json.format(msgspec.json.encode(raw), indent=2) + b"\n"
+            write_atomically(self.folder.state, data, mode=self._mode)
 
     @property
     def next_waits(self) -> bool:
         """Whether another run stands in line."""
         return self._next_state is not None or self.inbox.waiting()
+
+    def shift_clock(self, by_s: float) -> None:
+        """The system's clock was set: what is due stays as far away as it was."""
+        self.views.shift_clock(by_s)
+        for file in (self._foreign_state, self._foreign_tasks, *self._displaced.values()):
+            file.shift_clock(by_s)
+        if self.look_again_at is not None:
+            self.look_again_at += by_s
+        self.wake_at = None
+        if self.run is not None:
+            self.run.shift_clock(by_s)
 
     # ---- reading what others wrote -------------------------------------------------------------
 
@@ -431,8 +479,8 @@ class ManagedJob:
         if found is None:
             return
         tasks, known = found
-        state, self._next_state, self._next_tasks, self._held = self._next_state, None, None, None
-        self.begin(state, tasks, now)
+        self.begin(self._next_state, tasks, now)
+        self._next_state = self._next_tasks = self._held = None
         self.views.state.known = identity(self.views.state.path)
         if known is not None:
             self.views.tasks.known = known

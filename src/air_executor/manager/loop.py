@@ -17,8 +17,8 @@ from typing import Final
 import msgspec
 
 from air_executor import __version__
-from air_executor.errors import AirExecutorError, InvalidName
-from air_executor.lifecycle import AttemptEnd, IllegalTransition, Run
+from air_executor.lifecycle import AttemptEnd, Run
+from air_executor.manager.folders import JobFolders
 from air_executor.manager.job import ManagedJob
 from air_executor.manager.syncer import Syncer
 from air_executor.model import EnvRef, Task
@@ -29,7 +29,6 @@ from air_executor.settings import Settings
 from air_executor.store.files import write_atomically
 from air_executor.store.layout import Base
 from air_executor.store.lock import ManagerLock
-from air_executor.store.notify import GROWING_FILES, Notifier
 from air_executor.times import from_iso, to_iso
 
 __all__ = ["Manager"]
@@ -38,6 +37,7 @@ log = logging.getLogger("air_executor.manager")
 
 PR_SET_CHILD_SUBREAPER: Final = 36
 NO_ROOM_RETRY_S: Final = 0.5
+CLOCK_JUMP_S: Final = 2.0
 
 
 class Manager:
@@ -49,21 +49,19 @@ class Manager:
         self.settings = settings
         self._until_idle = until_idle
         self._lock = ManagerLock(base)
-        self._jobs: dict[str, ManagedJob] = {}
         self._by_run: dict[int, ManagedJob] = {}
         self._scheduler = Scheduler(Capacity(settings.slots, settings.cpus, settings.memory_mb))
-        self._touched: dict[str, ManagedJob] = {}
+        self._clock_offset_s = time.time() - time.monotonic()
         self._timers: list[tuple[float, int, ManagedJob]] = []
         self._serial = 0
         self._launches: list[tuple[ManagedJob, str, Launch]] = []
         self._refused: list[tuple[AttemptKey, AttemptEnd]] = []
         self._deferred: list[Callable[[], None]] = []
+        self._folders = JobFolders(base, self._deferred.append, settings.poll_interval_s)
         self._no_room_until = 0.0
-        self._next_poll = 0.0
         self._stop: str | None = None
         self._jitter = random.Random().random
         self._syncer = Syncer()
-        self._notifier: Notifier | None = None
         self._poller = select.epoll()
         self._runner = LocalRunner(base, self._poller, settings.launchers)
         self._wake_r = -1
@@ -95,15 +93,16 @@ class Manager:
         ):
             signal.signal(number, lambda *_, how=how: setattr(self, "_stop", how))
         self._poller.register(self._wake_r, select.EPOLLIN)
-        try:
-            self._notifier = Notifier()
-            self._poller.register(self._notifier.fd, select.EPOLLIN)
-            self._notifier.watch(self.base.jobs)
-        except OSError as error:
-            log.warning("no notification of file changes (%s): polling every second", error)
         self._syncer.start()
         now = time.time()
-        running = self._discover(now, first=True)
+        self._folders.open(self._poller, now)
+        running = set()
+        for job in self._folders.jobs.values():
+            if job.run is not None:
+                self._by_run[id(job.run)] = job
+                for task in job.run.running_tasks():
+                    running.add(AttemptKey(job.name, job.run.id, task.spec.id, task.attempt))
+                    self._scheduler.occupy(task.spec)
         unknown = self._runner.recover(running)
         self._runner.open()
         for key in unknown:
@@ -130,7 +129,7 @@ class Manager:
     def _limit_adopted(self, now: float) -> None:
         """Attempts whose launcher is gone keep their time-out."""
         for key in self._runner.adopted:
-            job = self._jobs.get(key.job)
+            job = self._folders.jobs.get(key.job)
             task = job.run.tasks.get(key.task) if job is not None and job.run is not None else None
             if task is not None and task.spec.timeout_s is not None and task.started_at is not None:
                 left_s = from_iso(task.started_at) + task.spec.timeout_s - now
@@ -138,7 +137,7 @@ class Manager:
 
     def _relaunch(self, key: AttemptKey) -> None:
         """An attempt that was journalled but that no launcher accepted: hand it over now."""
-        job = self._jobs[key.job]
+        job = self._folders.jobs[key.job]
         assert job.run is not None
         task = job.run.tasks[key.task]
         launch = self._launch(job, task)
@@ -148,12 +147,14 @@ class Manager:
     def _finished(self) -> bool:
         if self._stop == "leave":
             return True
-        busy = any(job.active and job.run is not None and job.run.counts["running"] for job in self._jobs.values())
+        busy = any(
+            job.active and job.run is not None and job.run.counts["running"] for job in self._folders.jobs.values()
+        )
         if self._stop in ("drain", "kill"):
             return not busy
-        if not self._until_idle or self._touched or self._launches or self._refused:
+        if not self._until_idle or self._folders.touched or self._launches or self._refused:
             return False
-        return not busy and not any(self._has_work(job) for job in self._jobs.values())
+        return not busy and not any(self._has_work(job) for job in self._folders.jobs.values())
 
     @staticmethod
     def _has_work(job: ManagedJob) -> bool:
@@ -166,11 +167,11 @@ class Manager:
 
     def _shut_down(self) -> None:
         now = time.time()
-        for job in self._jobs.values():
+        for job in self._folders.jobs.values():
             with contextlib.suppress(OSError):
                 job.flush()
         self._hand_over()
-        for job in self._jobs.values():
+        for job in self._folders.jobs.values():
             try:
                 while job.views_due(now + 3600) is not None:
                     job.write_views(now + 3600)
@@ -191,11 +192,11 @@ class Manager:
     def turn(self) -> None:
         """Wait for something to happen, then bring everything up to date with it."""
         ready = self._wait()
-        now = time.time()
+        now = self._clock()
         self._hear(ready, now)
         looked = self._record_ends(ready, now)
         self._take_due(now)
-        for job in list(self._touched.values()):
+        for job in list(self._folders.touched.values()):
             self._attend(job, now, looked=job.name in looked)
         self._schedule(now)
         if self._journal(now):
@@ -205,10 +206,10 @@ class Manager:
     def _wait(self) -> list[int]:
         """Descriptors that became ready."""
         now = time.time()
-        due = self._next_poll
+        due = self._folders.next_poll
         if self._timers:
             due = min(due, self._timers[0][0])
-        if self._touched or self._refused:
+        if self._folders.touched or self._refused:
             due = now
         if (wake := self._runner.wake_at()) is not None:
             due = min(due, now + wake - time.monotonic())
@@ -223,103 +224,44 @@ class Manager:
             self._runner.reap_orphans()
             if self._stop == "kill":
                 self._kill_all(now)
-        if self._notifier is not None and (self._notifier.fd in ready):
-            names, lost = self._notifier.read()
-            for folder, changed in names.items():
-                self._heard_of(folder, changed, now)
-            if lost:
-                self._next_poll = 0.0
-                for job in self._jobs.values():
-                    self._touch_all(job)
-        if now >= self._next_poll:
-            self._next_poll = now + self.settings.poll_interval_s
-            self._discover(now)
-            for job in self._jobs.values():
-                if job.active or not job.watched or job.unsettled_folder:
-                    self._touch_all(job)
+        self._folders.hear(ready, now)
+        for job in self._folders.gone:
+            self._stop_lost_job(job)
+        self._folders.gone.clear()
         self._syncer.run_finished()
 
-    def _touch_all(self, job: ManagedJob) -> None:
-        job.state_touched = True
-        job.inbox.touch()
-        self._touched[job.name] = job
-
-    def _heard_of(self, folder: str, names: set[str], now: float) -> None:
-        parent, name = os.path.split(folder)
-        if folder == str(self.base.jobs):
-            for child in names:
-                self._found_folder(child, now)
-        elif parent == str(self.base.jobs):
-            job = self._jobs.get(name)
-            if job is not None and not names.isdisjoint(("state.json", "tasks.json", "inbox")):
-                if "inbox" in names and self._notifier is not None:
-                    self._notifier.watch(job.folder.inbox, GROWING_FILES)
-                    job.inbox.touch()
-                if "state.json" in names:
-                    job.state_touched = True
-                self._touched[name] = job
-        elif name == "inbox":
-            job = self._jobs.get(os.path.basename(parent))
-            if job is not None:
-                job.inbox.touch(names)
-                self._touched[job.name] = job
-
-    def _discover(self, now: float, *, first: bool = False) -> set[AttemptKey]:
-        """Find job folders; at the start also what their journals say is running."""
-        running: set[AttemptKey] = set()
-        try:
-            names = os.listdir(self.base.jobs)
-        except OSError as error:
-            log.error("cannot read %s: %s", self.base.jobs, error.strerror)
-            return running
-        for name in names:
-            if name not in self._jobs:
-                job = self._found_folder(name, now)
-                if first and job is not None and job.run is not None:
-                    for task in job.run.running_tasks():
-                        running.add(AttemptKey(name, job.run.id, task.spec.id, task.attempt))
-                        self._scheduler.occupy(task.spec)
-        for name in self._jobs.keys() - set(names):
-            self._folder_gone(self._jobs[name])
-        return running
-
-    def _found_folder(self, name: str, now: float) -> ManagedJob | None:
-        if name in self._jobs or name.startswith("."):
-            return self._jobs.get(name)
-        try:
-            folder = self.base.job(name)
-        except InvalidName as error:
-            log.warning("%s: passed over: %s", self.base.jobs, error)
-            return None
-        if not folder.path.is_dir():
-            return None
-        job = self._jobs[name] = ManagedJob(folder, self._deferred.append)
-        if self._notifier is not None:
-            job.watched = self._notifier.watch(folder.path)
-            if folder.inbox.is_dir():
-                self._notifier.watch(folder.inbox, GROWING_FILES)
-        try:
-            job.load_unless_ended(now)
-        except (AirExecutorError, IllegalTransition) as error:
-            log.error("job %s: %s", name, error)
-            job.broken = str(error)
-            return None
-        if job.run is not None:
-            self._by_run[id(job.run)] = job
-        self._touched[name] = job
-        return job
-
-    def _folder_gone(self, job: ManagedJob) -> None:
-        log.warning("job %s: its folder is gone; its running tasks are stopped", job.name)
-        if job.run is not None:
-            for task in job.run.running_tasks():
-                key = AttemptKey(job.name, job.run.id, task.spec.id, task.attempt)
-                self._runner.stop(key, self.settings.grace_s)
+    def _stop_lost_job(self, job: ManagedJob) -> None:
+        """The folder of a job is gone: end what runs of it."""
+        run = job.run
+        if run is not None:
+            for task in run.running_tasks():
+                self._runner.stop(AttemptKey(job.name, run.id, task.spec.id, task.attempt), self.settings.grace_s)
                 self._scheduler.release(task.spec)
-            self._scheduler.forget(job.run)
-            self._by_run.pop(id(job.run), None)
-        self._touched.pop(job.name, None)
-        del self._jobs[job.name]
+            self._scheduler.forget(run)
+            self._by_run.pop(id(run), None)
+        if job.context is not None:
+            self._runner.forget_run(job.context)
+        if job.journal is not None:
+            self._syncer.close(job.journal)
+        self._launches = [entry for entry in self._launches if entry[0] is not job]
+
+    def _clock(self) -> float:
+        """Now; when the system's clock was set, everything that is due is moved along with it."""
+        now = time.time()
+        offset_s = now - time.monotonic()
+        jump_s = offset_s - self._clock_offset_s
+        self._clock_offset_s = offset_s
+        if abs(jump_s) > CLOCK_JUMP_S:
+            log.warning("the system's clock was set by %+.0f s", jump_s)
+            self._timers = [(due + jump_s, serial, job) for due, serial, job in self._timers]
+            self._folders.next_poll = 0.0
+            self._scheduler.shift_clock(jump_s)
+            for job in self._folders.jobs.values():
+                job.shift_clock(jump_s)
+                self._folders.touch(job)
+            if self._no_room_until:
+                self._no_room_until += jump_s
+        return now
 
     def _record_ends(self, ready: list[int], now: float) -> set[str]:
         """Journal-to-be of ends that came in, each after one more look; gives the jobs that were looked at."""
@@ -332,7 +274,7 @@ class Manager:
             self._refused = []
         looked: set[str] = set()
         for key, end in ends:
-            job = self._jobs.get(key.job)
+            job = self._folders.jobs.get(key.job)
             if job is None or job.run is None or job.run.id != key.run:
                 continue
             if key.job not in looked:
@@ -343,7 +285,7 @@ class Manager:
                 continue
             job.exited(key.task, key.attempt, end, now, self._jitter)
             self._scheduler.release(task.spec)
-            self._touched[key.job] = job
+            self._folders.touched[key.job] = job
         return looked
 
     def _take_due(self, now: float) -> None:
@@ -351,12 +293,12 @@ class Manager:
             _, _, job = heapq.heappop(self._timers)
             if job.wake_at is not None and job.wake_at <= now:
                 job.wake_at = None
-            self._touched[job.name] = job
+            self._folders.touched[job.name] = job
 
     def _attend(self, job: ManagedJob, now: float, *, looked: bool) -> None:
         """Read what is new in a job's folder, and let the run settle when nothing of it is left to do."""
         if job.broken:
-            self._touched.pop(job.name, None)
+            self._folders.touched.pop(job.name, None)
             return
         before = job.run
         if not looked or not job.active:
@@ -364,23 +306,31 @@ class Manager:
                 job.look(now)
             except Exception:
                 # Whatever stands in one folder, the manager goes on with the others.
-                log.exception("job %s: passed over from now on, please report this", job.name)
-                job.broken = "internal error"
+                log.exception("job %s: please report this", job.name)
+                job.break_off("an error inside Air-Executor, see manager.log")
         run = job.run
         if before is not None and run is not before:
             self._scheduler.forget(before)
             self._by_run.pop(id(before), None)
         if run is None:
             return
-        if run is not before:
-            self._by_run[id(run)] = job
-            if self._notifier is not None:
-                self._notifier.watch(job.folder.inbox, GROWING_FILES)
+        if id(run) not in self._by_run:
+            self._register(job, run)
         run.check_deadline(now)
         if run.idle:
             self._settle(job, run, now)
         self._stop_attempts(job, run)
         self._scheduler.note(run, now)
+
+    def _register(self, job: ManagedJob, run: Run) -> None:
+        """A run was begun, or found in a folder that was moved here while its tasks ran."""
+        self._by_run[id(run)] = job
+        self._folders.watch_inbox(job)
+        for task in run.running_tasks():
+            self._scheduler.occupy(task.spec)
+            key = AttemptKey(job.name, run.id, task.spec.id, task.attempt)
+            end = AttemptEnd(ended_at=time.time(), reason="lost", error="lost: its folder was moved while it ran")
+            self._refused.append((key, end))
 
     def _settle(self, job: ManagedJob, run: Run, now: float) -> None:
         """Read everything once more; if the run is idle even so, let it decide what comes next."""
@@ -405,10 +355,10 @@ class Manager:
         return True
 
     def _kill_all(self, now: float) -> None:
-        for job in self._jobs.values():
+        for job in self._folders.jobs.values():
             if job.active and job.run is not None:
                 job.run.cancel(now)
-                self._touched[job.name] = job
+                self._folders.touched[job.name] = job
 
     # ---- starting -----------------------------------------------------------------------------
 
@@ -425,7 +375,7 @@ class Manager:
                 self._runner.reserve(launcher, launch.key)
                 self._launches.append((job, launcher, launch))
             self._scheduler.note(run, now)
-            self._touched[job.name] = job
+            self._folders.touched[job.name] = job
             job.views.touch()
 
     def _launch(self, job: ManagedJob, task: Task) -> Launch | None:
@@ -467,7 +417,7 @@ class Manager:
 
     def _journal(self, now: float) -> bool:
         """Write what was decided. False when there is no room: then nothing that follows from it is done."""
-        for job in self._touched.values():
+        for job in self._folders.touched.values():
             try:
                 if job.flush() and job.journal is not None:
                     if self.settings.sync == "each":
@@ -501,8 +451,8 @@ class Manager:
 
     def _show(self, now: float) -> None:
         """Write the views that are due, and note when each job wants attention again."""
-        for job in list(self._touched.values()):
-            del self._touched[job.name]
+        for job in list(self._folders.touched.values()):
+            del self._folders.touched[job.name]
             try:
                 due = job.views_due(now)
                 if due is not None and due <= now and self._no_room_until <= now:
@@ -510,6 +460,7 @@ class Manager:
             except OSError as error:
                 log.warning("job %s: cannot write its views: %s", job.name, error.strerror)
                 job.views.give_up(now)
+            self._folders.settle(job)
             run = job.run
             if run is not None and run.ended and job.views_due(now) is None and job.settled:
                 self._put_away(job, run)
@@ -529,9 +480,7 @@ class Manager:
         journal = job.put_away()
         if journal is not None:
             self._syncer.close(journal)
-        if job.next_waits:
-            job.inbox.touch()
-            self._touched[job.name] = job
+        self._folders.put_to_sleep(job)
         log.info("job %s: %s%s", job.name, run.state, f" ({run.error})" if run.error else "")
 
     def _wake(self, job: ManagedJob, at: float) -> None:

@@ -199,6 +199,10 @@ class JobViews:
         if displaced is not None:
             self.displaced.append(displaced.path)
 
+    def shift_clock(self, by_s: float) -> None:
+        self._tasks_due += by_s
+        self._state_due += by_s
+
     def give_up(self, now: float) -> None:
         """A write failed: begin again later."""
         self._rendering = None

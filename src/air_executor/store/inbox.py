@@ -6,6 +6,7 @@ tells how far a task is. Clients drop whole files (write, sync, rename); a task 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -65,7 +66,14 @@ def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = 
         os.close(fd)
     part.rename(inbox / name)
     sync_folder(inbox)
+    knock(inbox.parent)
     return name
+
+
+def knock(folder: Path) -> None:
+    """Wake a manager that only listens to the job's folder because the job has ended; nothing depends on it."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(folder / ".wake", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660))
 
 
 def drop_files(inbox: Path) -> list[str]:

@@ -16,6 +16,7 @@ IN_CLOSE_WRITE: Final = 0x008
 IN_MOVED_FROM: Final = 0x040
 IN_MOVED_TO: Final = 0x080
 IN_CREATE: Final = 0x100
+IN_DELETE: Final = 0x200
 IN_DELETE_SELF: Final = 0x400
 IN_MOVE_SELF: Final = 0x800
 IN_Q_OVERFLOW: Final = 0x4000
@@ -24,6 +25,7 @@ IN_ONLYDIR: Final = 0x1000000
 
 NEW_FILES: Final = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
 GROWING_FILES: Final = NEW_FILES | IN_MODIFY
+JOB_FOLDERS: Final = NEW_FILES | IN_MOVED_FROM | IN_DELETE
 
 _EVENT = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -40,7 +42,7 @@ class Notifier:
         self._folders: dict[int, str] = {}
         self._watches: dict[str, int] = {}
 
-    def watch(self, folder: Path, mask: int = NEW_FILES) -> bool:
+    def watch(self, folder: os.PathLike[str], mask: int = NEW_FILES) -> bool:
         """Watch a folder; False when the system has no watch left or the folder is gone."""
         wd = _libc.inotify_add_watch(self.fd, os.fsencode(folder), mask | IN_ONLYDIR)
         if wd < 0:
