@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.skips import ALLOWED, OnlyAllowedSkips, read_allowed
+
 try:
     from hypothesis import HealthCheck, settings
 except ImportError:  # acceptance tests run without it
@@ -23,6 +25,10 @@ else:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(OnlyAllowedSkips(read_allowed(ALLOWED)), "only-allowed-skips")
 
 
 def children() -> set[int]:

@@ -16,7 +16,8 @@ import msgspec
 
 from air_executor.errors import BaseUnusable, InvalidInput, JobSealed, NotFound, WaitTimeout
 from air_executor.jobfile import JobFile, load_job_file, parse_job
-from air_executor.model import ENDED_STATES, TaskSpec, check_graph, parse_task
+from air_executor.masking import mask_event
+from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
 from air_executor.names import check_job_name, file_stem, new_job_id
 from air_executor.store.files import sync_folder, write_atomically
 from air_executor.store.inbox import drop_files, drop_name, drop_records, read_records
@@ -91,7 +92,7 @@ class AirExecutorClient:
             "cwd": os.path.abspath(cwd or "."),
             "environment": {name: os.environ[name] for name in ENVIRONMENT_OF_CALLER if name in os.environ},
         }
-        tasks = [_record(spec, job.name, now) for spec in job.tasks]
+        tasks = [_record(raw, spec.id, job.name, now) for raw, spec in zip(job.raw_tasks, job.tasks, strict=True)]
         folder = self.base.job(job.name)
         try:
             if not self._make_folder(folder, state, tasks):
@@ -138,12 +139,13 @@ class AirExecutorClient:
             raise JobSealed(job_name, state["state"])
         name = drop_name()
         place = name.removesuffix(".drop.jsonl")
-        specs = [parse_task(dict(raw), f"tasks[{index}]") for index, raw in enumerate(tasks)]
+        given = [dict(raw) for raw in tasks]
+        specs = [parse_task(raw, f"tasks[{index}]") for index, raw in enumerate(given)]
         for index, spec in enumerate(specs):
             if not spec.id:
                 spec.id = f"{file_stem(os.path.basename(spec.command or ''))[:24]}-{place[:20]}{place[-12:]}-{index}"
         check_graph(specs)
-        records: list[dict[str, Any]] = [msgspec.to_builtins(_plain(spec)) for spec in specs]
+        records = [{**raw, "id": spec.id} for raw, spec in zip(given, specs, strict=True)]
         for record in records:
             record.setdefault("cwd", os.getcwd())
         if reopen:
@@ -268,7 +270,7 @@ class AirExecutorClient:
             while True:
                 ended = False
                 for _, event in follower.read(1 << 62):
-                    record = msgspec.to_builtins(event)
+                    record = mask_event(msgspec.to_builtins(event))
                     ended = record["type"] == "RunEnded" or (
                         ended and record["type"] in ("RequestDone", "WarningRaised")
                     )
@@ -321,30 +323,21 @@ class AirExecutorClient:
         return self.base.require().existing_job(job_name)
 
 
-def _plain(spec: TaskSpec) -> TaskSpec | dict[str, Any]:
-    """A spec as it was handed in: unknown keys at the top level again."""
-    if not spec.extra:
-        return spec
-    fields = msgspec.to_builtins(spec)
-    return {**fields.pop("extra"), **fields}
-
-
-def _record(spec: TaskSpec, job_name: str, now: str) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(_plain(spec))
-    task_id, command = fields.pop("id"), fields.pop("command", None)
-    return {
+def _record(raw: dict[str, Any], task_id: str, job_name: str, now: str) -> dict[str, Any]:
+    """A task object of a new `tasks.json`, with the keys that every reader may rely on first."""
+    first: dict[str, Any] = {
         "id": task_id,
         "job_name": job_name,
-        "command": command,
-        "args": fields.pop("args", []),
-        "dependencies": fields.pop("dependencies", []),
+        "command": None,
+        "args": [],
+        "dependencies": [],
         "status": "pending",
         "created_at": now,
         "started_at": None,
         "completed_at": None,
         "error": None,
-        **fields,
     }
+    return {**first, **{key: value for key, value in raw.items() if key not in STATE_FIELDS and key != "id"}}
 
 
 def _read_json(path: Path) -> Any:

@@ -14,6 +14,7 @@ from air_executor.model import (
     OPTION_FIELDS,
     TaskSpec,
     check_graph,
+    param_text,
     parse_options,
     parse_tasks,
 )
@@ -28,11 +29,12 @@ _PLACEHOLDER = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class JobFile(Struct):
-    """A job as a file describes it: `options` as they came, `tasks` checked, without defaults to fill in."""
+    """A job as a file describes it: `options` and `raw_tasks` as they came, `tasks` checked, with defaults."""
 
     name: str
     options: dict[str, Any]
     tasks: list[TaskSpec]
+    raw_tasks: list[dict[str, Any]]
 
 
 def load_job_file(path: Path, params: dict[str, str] | None = None) -> JobFile:
@@ -136,7 +138,7 @@ def parse_job(
     tasks = parse_tasks(filled.get("tasks", []), "tasks", parse_options(filled).defaults)
     check_graph(tasks)
     options = {key: value for key, value in filled.items() if key in OPTION_FIELDS and value not in (None, {})}
-    return JobFile(name, options, tasks)
+    return JobFile(name, options, tasks, filled.get("tasks", []))
 
 
 def _typed(name: str, text: str, default: Any) -> Any:
@@ -174,4 +176,4 @@ def _replacement(found: re.Match[str], values: dict[str, Any]) -> str:
     if found[1]:
         return found[0][1:]
     value = values[found[2]]
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return param_text(value)

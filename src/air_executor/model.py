@@ -30,6 +30,7 @@ __all__ = [
     "Usage",
     "check_graph",
     "find_cycle",
+    "param_text",
     "parse_options",
     "parse_task",
     "parse_tasks",
@@ -40,6 +41,9 @@ Status = Literal["pending", "running", "completed", "failed"]
 Reason = Literal["exit", "signal", "timeout", "memory", "not_started", "lost", "skipped", "cancelled"]
 TriggerRule = Literal["all_success", "all_done"]
 
+RESERVED_VARIABLES: Final = frozenset(
+    f"AIR_EXECUTOR_{name}" for name in ("BASE", "JOB", "TASK", "ATTEMPT", "RESULT", "INBOX")
+)
 STATES: Final = ("waiting", "working", "completed", "failed")
 STATUSES: Final = ("pending", "running", "completed", "failed")
 ENDED_STATES: Final = frozenset({"completed", "failed"})
@@ -236,6 +240,8 @@ def _check_process_words(spec: TaskSpec, where: str) -> None:
         for name in names or ():
             if not name or "=" in name or "\0" in name:
                 raise InvalidInput(f"{where}.{field}: {name!r} cannot be the name of an environment variable")
+            if name in RESERVED_VARIABLES:
+                raise InvalidInput(f"{where}.{field}: {name} is set by Air-Executor itself")
     for name, value in (spec.env or {}).items():
         _no_nul(value, f"{where}.env.{name}")
     for name, ref in (spec.env_from or {}).items():
@@ -310,6 +316,11 @@ def check_graph(specs: list[TaskSpec], where: str = "tasks") -> None:
             raise InvalidInput(f"{where}[{index}].id: {spec.id!r} is {where}[{first}]'s id too, with other content")
     if cycle := find_cycle({spec.id: spec.dependencies for spec in specs}):
         raise InvalidInput(f"{where}: dependency cycle: {' -> '.join(cycle)}")
+
+
+def param_text(value: str | float | bool) -> str:
+    """A param as text: in `${name}` and in the environment alike."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def unlikely_keys(spec: TaskSpec) -> list[str]:

@@ -36,6 +36,14 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Time between TERM and KILL when a task is stopped."""
     poll_interval_s: Annotated[float, Meta(gt=0)] = 1.0
     """How often folders are looked at where the system gives no notification."""
+    log_max_mb: Annotated[float, Meta(ge=0)] = 10.0
+    """Size at which `manager.log` is put aside as `manager.log.1` (0: never)."""
+    log_keep: Annotated[int, Meta(ge=1)] = 3
+    """How many old ones of it are kept."""
+    prune_after_days: Annotated[float, Meta(ge=0)] | None = None
+    """Age at which a manager removes ended jobs and earlier runs by itself (default: never)."""
+    prune_keep: Annotated[int, Meta(ge=0)] = 0
+    """How many ended jobs, and earlier runs of each job, stay however old they are."""
 
 
 def load_settings(config: Path, options: dict[str, Any] | None = None) -> tuple[Settings, dict[str, str]]:

@@ -58,7 +58,7 @@ def test_every_command_has_help_and_base(name: str) -> None:
 
 
 def test_reading_commands_print_json() -> None:
-    for name in ("status", "list", "watch", "tasks", "logs", "events", "config"):
+    for name in ("status", "list", "watch", "tasks", "logs", "events", "config", "doctor", "prune"):
         assert getattr(command(name).callback, "json_shapes", None), name
 
 
@@ -68,7 +68,7 @@ def test_the_reference_is_current() -> None:
 
 
 def test_what_is_not_there_yet_is_not_named() -> None:
-    assert not {"serve", "dags", "fix", "chart", "history", "doctor", "prune"} & set(COMMANDS)
+    assert not {"serve", "dags", "fix", "chart", "history"} & set(COMMANDS)
 
 
 def test_help_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ PACKAGE = Path(air_executor.__file__).parent
 
 LAYERS = {
     "errors": 0,
+    "masking": 0,
     "names": 0,
     "times": 0,
     "model": 0,
@@ -33,7 +34,7 @@ LAYERS = {
     "__main__": 5,
 }
 SURFACES = {"cli", "web", "airflow", "fixing"}
-PURE = {"errors", "names", "times", "model", "events", "lifecycle", "scheduling"}
+PURE = {"errors", "masking", "names", "times", "model", "events", "lifecycle", "scheduling"}
 NO_IO = {
     "os",
     "pathlib",

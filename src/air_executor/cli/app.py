@@ -41,6 +41,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "start": "managing:start",
         "stop": "managing:stop",
         "config": "setup:config",
+        "doctor": "doctor:doctor",
+        "prune": "prune:prune",
         "completion": "setup:completion",
     },
 }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -47,6 +45,7 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
     TERM or INT: leave; running tasks go on and the next manager takes them up. USR1: start nothing new, end
     when nothing runs. USR2: cancel all jobs that have not ended, then end. It logs to stderr and manager.log.
     """
+    from air_executor.cli.manager_log import log_to
     from air_executor.errors import AirExecutorError
     from air_executor.settings import load_settings
     from air_executor.store.layout import Base
@@ -54,9 +53,13 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
     folder = Base(base)
     settings, _ = load_settings(folder.config, given)
     folder.create()
-    log = _log_to(folder)
+    log = log_to(folder, settings)
     from air_executor.manager import Manager
 
+    if settings.prune_after_days is not None:
+        from air_executor.cli.prune import prune_from_time_to_time
+
+        prune_from_time_to_time(folder, settings.prune_after_days * 86_400, settings.prune_keep)
     try:
         Manager(folder, settings, until_idle=until_idle).run()
     except (AirExecutorError, OSError):
@@ -64,27 +67,6 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
     except Exception:
         log.exception("the manager ends because of a bug")
         raise
-
-
-def _log_to(base: Any) -> logging.Logger:
-    """Log to stderr, and to `manager.log` unless stderr is that file already."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(base.manager_log, flags, base.file_mode)
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if os.path.sameopenfile(fd, sys.stderr.fileno()):
-        os.close(fd)
-    else:
-        file = os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace")
-        handlers.append(logging.StreamHandler(file))
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    log = logging.getLogger("air_executor")
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    for handler in handlers:
-        handler.setFormatter(formatter)
-        log.addHandler(handler)
-    return log
 
 
 @click.command()

@@ -45,6 +45,8 @@ class ManagerProcess:
         argv = [sys.executable, "-P", "-m", "air_executor", "manager", "--base", str(base), *words]
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         log = os.open(base.manager_log, flags, base.file_mode)
+        with contextlib.suppress(PermissionError):  # made by another member of the group
+            os.fchmod(log, base.file_mode)
         try:
             self._log_from = os.fstat(log).st_size
             self._process = subprocess.Popen(
@@ -97,7 +99,9 @@ class ManagerProcess:
     def _last_words(self) -> str:
         try:
             with self.base.manager_log.open("rb") as file:
-                file.seek(max(self._log_from, file.seek(0, os.SEEK_END) - 8_192))
+                size = file.seek(0, os.SEEK_END)
+                since = self._log_from if size >= self._log_from else 0  # it was put aside meanwhile
+                file.seek(max(since, size - 8_192))
                 lines = file.read().decode(errors="replace").split("\n")
         except OSError:
             return ""

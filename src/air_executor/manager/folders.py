@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import select
@@ -22,6 +23,8 @@ log = logging.getLogger("air_executor.manager")
 LOOK_ROUND_S: Final = 30.0
 """How often the folders are listed although notification works."""
 SLEEPERS_A_ROUND: Final = 500
+SLEEPERS_CHECKED: Final = 100
+"""Ended jobs looked at each round although they are watched: whoever drops a file there may die before knocking."""
 WAKE_FILE: Final = ".wake"
 
 
@@ -91,9 +94,12 @@ class JobFolders:
         for name in list(self._polled):
             if name in self.jobs:
                 self.touch(self.jobs[name], everything=True)
-        for name in list(self._unwatched)[:SLEEPERS_A_ROUND]:
+        for name in list(itertools.islice(self._unwatched, SLEEPERS_A_ROUND)):
             del self._unwatched[name]
             self._unwatched[name] = None
+            self._wake_if_changed(name, now)
+        for name in list(itertools.islice(self._asleep, SLEEPERS_CHECKED)):
+            self._asleep[name] = self._asleep.pop(name)
             self._wake_if_changed(name, now)
 
     def _heard_of(self, folder: str, names: set[str], now: float) -> None:
@@ -179,6 +185,10 @@ class JobFolders:
             job.load(now)
         except (AirExecutorError, IllegalTransition) as error:
             job.break_off(str(error))
+            return
+        except Exception:
+            log.exception("job %s: please report this", name)
+            job.break_off("an error inside Air-Executor, see manager.log")
             return
         self.touch(job, everything=True)
 

@@ -34,6 +34,7 @@ class JobInbox:
         self._job = job
         self._folder = job.folder.inbox
         self._prefix = f"{self._folder}/"
+        self._trusts = job.folder.base.trusts
         self._after_sync = after_sync
         self._offsets: dict[str, int] = {}
         self._done: set[str] = set()
@@ -82,7 +83,11 @@ class JobInbox:
     def _obey(self, path: Path, now: float) -> bool:
         """Carry out one dropped file; False when its time has not come."""
         job = self._job
-        records, _ = read_records(path, 0, whole=True)
+        try:
+            records, _ = read_records(path, 0, whole=True, trusts=job.folder.base.trusts)
+        except OSError as error:
+            log.warning("job %s: inbox/%s was passed over: %s", job.name, path.name, error.strerror)
+            return True
         decoded = [record for _, line in records if (record := self._decoded(path.name, line)) is not None]
         submits = [record for record in decoded if record.get("request") == "submit"]
         if submits:
@@ -184,7 +189,8 @@ class JobInbox:
     def read_task_file(self, run: Run, name: str, task_id: str, now: float, *, whole: bool) -> None:
         """Read on in the file of one attempt; `whole`: it has ended, so its last line is one too."""
         try:
-            records, offset = read_records(self._prefix + name, self._offsets.get(name, 0), whole=whole)
+            offset = self._offsets.get(name, 0)
+            records, offset = read_records(self._prefix + name, offset, whole=whole, trusts=self._trusts)
         except OSError as error:
             run.warn(f"inbox file of task {task_id!r}: {error.strerror}", now)
             return
@@ -207,7 +213,10 @@ class JobInbox:
             if "progress" in record and "command" not in record:
                 self._note_progress(run, task_id, record)
             elif "request" in record:
-                self._request(run, record, now)
+                key = f"{name}:{position}"
+                if key not in run.requests_done:  # the file is read from its start by a new manager
+                    self._request(run, record, now)
+                    run.emit(ev.RequestDone(at=to_iso(now), request=key))
             else:
                 tasks.append((f"{task_id}:{position}", record))
         if tasks:

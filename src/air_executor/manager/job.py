@@ -26,6 +26,7 @@ from air_executor.model import (
     Task,
     TaskSpec,
     content_key,
+    param_text,
     parse_options,
     parse_task,
     unlikely_keys,
@@ -43,6 +44,7 @@ __all__ = ["EndedJob", "ManagedJob"]
 
 log = logging.getLogger("air_executor.manager")
 
+TAIL_BYTES: Final = 16_384
 MAX_RESULT_BYTES: Final = 1_048_576
 STATE_KEYS: Final = OPTION_FIELDS | {
     *("id", "name", "state", "created_at", "updated_at", "progress", "error", "reason", "warnings"),
@@ -67,7 +69,7 @@ class EndedJob(Struct, frozen=True, gc=False):
             return None
         try:
             raw = msgspec.json.decode(folder.state.read_bytes())
-            if raw["state"] not in ENDED_STATES or raw["id"] != _first_id(folder.journal):
+            if raw["state"] not in ENDED_STATES or not _tells_of_end(folder.journal, raw["id"], raw["state"]):
                 return None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
             return None
@@ -141,10 +143,24 @@ class ManagedJob:
         self.run.recover(now)
         if torn:
             self.run.warn(f"the journal's torn end was cut off and kept as {torn}", now)
+        if self.run.ended:
+            self._recognise_views(self.run)
         for leftover in (*self.views.tasks.leftovers(), *self.views.state.leftovers()):
             self._displaced[leftover] = ForeignFile()
         self._recall_next_run()
         self.views.touch()
+
+    def _recognise_views(self, run: Run) -> None:
+        """After a restart: which of the views of an ended run are ours."""
+        for view in (self.views.state, self.views.tasks):
+            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+                known = identity(view.path)
+                raw = msgspec.json.decode(view.path.read_bytes())
+                if type(raw) is dict:
+                    ours = raw.get("id") == run.id
+                else:
+                    ours = type(raw) is list and len(raw) == run.total and all(_is_ours(run, item) for item in raw)
+                view.known = known if ours else None
 
     def _recall_next_run(self) -> None:
         """A run that waited for this one when the manager ended."""
@@ -165,7 +181,7 @@ class ManagedJob:
         if run.environment:
             env.pop("VIRTUAL_ENV", None)
             env.update(run.environment)
-        env.update({name: str(value) for name, value in run.options.params.items()})
+        env.update({name: param_text(value) for name, value in run.options.params.items()})
         env["AIR_EXECUTOR_BASE"] = str(self.folder.base)
         env["AIR_EXECUTOR_JOB"] = self.name
         self.context = RunContext(self.folder, run.id, run.cwd, env)
@@ -323,9 +339,10 @@ class ManagedJob:
             self.inbox.read_drops(now)
             run = self.run
             if run is not None and not run.ended:
-                self._read_tasks(run, now)
-                if self.state_touched:
+                # Whoever starts a next run writes both views: its state tells whose the tasks are.
+                if self.state_touched or self.views.tasks.changed():
                     self._read_state(now)
+                self._read_tasks(run, now)
                 self.inbox.read_grown(run, now)
             if self._displaced and self.run is not None:
                 self._read_displaced(self.run, now)
@@ -669,7 +686,17 @@ def _new_to(run: Run, items: list[Any]) -> list[Any]:
     return [item for item in items if _task_of(run, item) is None]
 
 
-def _first_id(journal: Path) -> Any:
-    """The run id on the first line of a journal."""
+def _tells_of_end(journal: Path, run_id: str, state: str) -> bool:
+    """Whether a journal is that of run `run_id` and says last that it ended in `state`; reads its two ends only."""
     with journal.open("rb") as file:
-        return msgspec.json.decode(file.readline()).get("id")
+        if msgspec.json.decode(file.readline()).get("id") != run_id:
+            return False
+        file.seek(max(0, journal.stat().st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    if lines.pop():
+        return False  # a torn end
+    while lines:
+        event = ev.decode_event(lines.pop())
+        if not isinstance(event, ev.WarningRaised | ev.RequestDone):
+            return isinstance(event, ev.RunEnded) and event.state == state
+    return False

@@ -8,6 +8,7 @@ import heapq
 import logging
 import os
 import random
+import resource
 import select
 import signal
 import time
@@ -17,6 +18,7 @@ from typing import Final
 import msgspec
 
 from air_executor import __version__
+from air_executor.errors import AirExecutorError
 from air_executor.lifecycle import AttemptEnd, Run
 from air_executor.manager.folders import JobFolders
 from air_executor.manager.job import ManagedJob
@@ -59,6 +61,8 @@ class Manager:
         self._deferred: list[Callable[[], None]] = []
         self._folders = JobFolders(base, self._deferred.append, settings.poll_interval_s)
         self._no_room_until = 0.0
+        self._unflushed: dict[str, ManagedJob] = {}
+        """Jobs whose new events are not in their journal yet."""
         self._stop: str | None = None
         self._jitter = random.Random().random
         self._syncer = Syncer()
@@ -71,6 +75,7 @@ class Manager:
     def run(self) -> None:
         """Take the base folder and work until a signal (or idleness) ends it."""
         self.base.create()
+        self.base.check_safe()
         with self._lock:
             self._prepare()
             try:
@@ -81,6 +86,10 @@ class Manager:
 
     def _prepare(self) -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        # A descriptor a job is much for the customary 1,024; launchers, and so tasks, keep that.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self._runner.file_limit = (soft, hard)
         self._wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -137,9 +146,14 @@ class Manager:
 
     def _relaunch(self, key: AttemptKey) -> None:
         """An attempt that was journalled but that no launcher accepted: hand it over now."""
-        job = self._folders.jobs[key.job]
-        assert job.run is not None
+        job = self._folders.jobs.get(key.job)
+        if job is None or job.run is None or job.run.id != key.run:
+            return
         task = job.run.tasks[key.task]
+        if key.task in job.run.stop_requested:
+            end = AttemptEnd(ended_at=time.time(), reason="cancelled", error="cancelled before it started")
+            self._refused.append((key, end))
+            return
         launch = self._launch(job, task)
         if launch is not None:
             self._launches.append((job, self._runner.choose(), launch))
@@ -167,10 +181,9 @@ class Manager:
 
     def _shut_down(self) -> None:
         now = time.time()
-        for job in self._folders.jobs.values():
-            with contextlib.suppress(OSError):
-                job.flush()
-        self._hand_over()
+        self._folders.touched |= self._folders.jobs
+        if self._journal(now):
+            self._hand_over()
         for job in self._folders.jobs.values():
             try:
                 while job.views_due(now + 3600) is not None:
@@ -267,6 +280,9 @@ class Manager:
         """Journal-to-be of ends that came in, each after one more look; gives the jobs that were looked at."""
         adopted = len(self._runner.adopted)
         ends = self._runner.collect(ready)
+        for key in self._runner.never_started:
+            self._relaunch(key)
+        self._runner.never_started.clear()
         if len(self._runner.adopted) > adopted:
             self._limit_adopted(now)
         if self._refused:
@@ -279,14 +295,20 @@ class Manager:
                 continue
             if key.job not in looked:
                 looked.add(key.job)
-                job.look(now)
+                self._guarded(job, lambda job=job: job.look(now))  # type: ignore[misc]
+            if job.broken:
+                continue
             task = job.run.tasks.get(key.task)
             if task is None or task.status != "running" or task.attempt != key.attempt:
                 continue
-            job.exited(key.task, key.attempt, end, now, self._jitter)
-            self._scheduler.release(task.spec)
+            self._guarded(job, lambda job=job, key=key, end=end: self._record(job, key, end, now))  # type: ignore[misc]
             self._folders.touched[key.job] = job
         return looked
+
+    def _record(self, job: ManagedJob, key: AttemptKey, end: AttemptEnd, now: float) -> None:
+        assert job.run is not None
+        job.exited(key.task, key.attempt, end, now, self._jitter)
+        self._scheduler.release(job.run.tasks[key.task].spec)
 
     def _take_due(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
@@ -301,13 +323,8 @@ class Manager:
             self._folders.touched.pop(job.name, None)
             return
         before = job.run
-        if not looked or not job.active:
-            try:
-                job.look(now)
-            except Exception:
-                # Whatever stands in one folder, the manager goes on with the others.
-                log.exception("job %s: please report this", job.name)
-                job.break_off("an error inside Air-Executor, see manager.log")
+        if (not looked or not job.active) and not self._guarded(job, lambda: job.look(now)):
+            return
         run = job.run
         if before is not None and run is not before:
             self._scheduler.forget(before)
@@ -331,6 +348,23 @@ class Manager:
             key = AttemptKey(job.name, run.id, task.spec.id, task.attempt)
             end = AttemptEnd(ended_at=time.time(), reason="lost", error="lost: its folder was moved while it ran")
             self._refused.append((key, end))
+
+    def _guarded(self, job: ManagedJob, action: Callable[[], None]) -> bool:
+        """Do something with what stands in one folder; whatever it is, the manager goes on with the others.
+
+        False when the job cannot be worked on any more.
+        """
+        try:
+            action()
+            return True
+        except AirExecutorError as error:
+            job.break_off(str(error))
+        except Exception:
+            log.exception("job %s: please report this", job.name)
+            job.break_off("an error inside Air-Executor, see manager.log")
+        self._stop_lost_job(job)
+        self._unflushed.pop(job.name, None)
+        return False
 
     def _settle(self, job: ManagedJob, run: Run, now: float) -> None:
         """Read everything once more; if the run is idle even so, let it decide what comes next."""
@@ -417,7 +451,8 @@ class Manager:
 
     def _journal(self, now: float) -> bool:
         """Write what was decided. False when there is no room: then nothing that follows from it is done."""
-        for job in self._folders.touched.values():
+        self._unflushed |= self._folders.touched
+        for job in list(self._unflushed.values()):
             try:
                 if job.flush() and job.journal is not None:
                     if self.settings.sync == "each":
@@ -430,6 +465,7 @@ class Manager:
                 self._no_room_until = now + NO_ROOM_RETRY_S
                 self._wake(job, self._no_room_until)
                 return False
+            del self._unflushed[job.name]
         if self._no_room_until:
             log.info("journals can be written again; work goes on")
             self._no_room_until = 0.0

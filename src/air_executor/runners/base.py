@@ -47,6 +47,9 @@ class Launch(Struct, gc=False):
 class Runner(Protocol):
     """Makes attempts into processes and tells of their ends. Never blocks."""
 
+    never_started: list[AttemptKey]
+    """Attempts that were handed over and of which no process was ever made: to be handed over again."""
+
     def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
         """Find again what an earlier manager had started; gives those of `running` it knows nothing of."""
 

@@ -34,6 +34,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import time
 from typing import Any
@@ -79,6 +80,10 @@ class Context:
     def __init__(self, fields: dict[str, Any]) -> None:
         folder = os.fsencode(fields["dir"])
         self.logs = folder + b"/logs/"
+        self.shared = False
+        """Whether members of a group may read the logs, whatever our umask is."""
+        with contextlib.suppress(OSError):
+            self.shared = bool(os.stat(folder).st_mode & stat.S_IWGRP)
         self.inbox = folder + b"/inbox/"
         self.cwd = os.fsencode(fields["cwd"])
         self.env = {os.fsencode(k): os.fsencode(v) for k, v in fields["env"].items()}
@@ -429,6 +434,8 @@ class Launcher:
                 self.blocked_until = time.monotonic() + RETRY_S
                 return
             self.waiting.popleft()
+            if self.unspooled:
+                return  # a spool tells by its order which attempt was begun last
 
     def start(self, message: list[Any]) -> bool:
         """Start one attempt; False when the machine has no room for it now."""
@@ -589,7 +596,7 @@ class Launcher:
             stem = task.log[:-4]
             with contextlib.suppress(FileNotFoundError):
                 os.rename(task.log, stem + b"@%d.log" % (attempt - 1))
-            return os.open(task.log, flags, 0o660)
+            return self.make_log(context, task.log, flags)
         while context.free_slots:
             slot = context.free_slots.pop()
             try:
@@ -601,11 +608,17 @@ class Launcher:
         self.slot_serial += 1
         name = b"@slot-%s-%d" % (self.name, self.slot_serial)
         try:
-            fd = os.open(context.logs + name, flags, 0o660)
+            fd = self.make_log(context, context.logs + name, flags)
         except FileNotFoundError:
             os.makedirs(context.logs, exist_ok=True)
-            fd = os.open(context.logs + name, flags, 0o660)
+            fd = self.make_log(context, context.logs + name, flags)
         task.slot = Slot(name, os.open(context.logs + name, os.O_RDONLY | os.O_CLOEXEC))
+        return fd
+
+    def make_log(self, context: Context, path: bytes, flags: int) -> int:
+        fd = os.open(path, flags, 0o660)
+        if context.shared:
+            os.fchmod(fd, 0o660)
         return fd
 
     def give_back_slot(self, task: Running) -> None:

@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -15,9 +16,10 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from air_executor.errors import BaseUnusable
 from air_executor.lifecycle import AttemptEnd
@@ -32,9 +34,37 @@ __all__ = ["LocalRunner"]
 log = logging.getLogger("air_executor.runners")
 
 HELLO_TIMEOUT_S: Final = 10.0
+LAUNCHER_TRIES: Final = 5
+LAUNCHER_PAUSE_S: Final = 0.2
+KEPT_ENDS: Final = 1_000
+NEAR_TICKS: Final = 2
+MAX_START_TICKS: Final = 3_000
 _SPOOL_NAME = re.compile(r"(?P<launcher>.+)\.(?P<segment>\d{6})\.spool")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+_Pid = Annotated[int, Meta(gt=0, lt=1 << 31)]
+_Time = Annotated[float, Meta(ge=0, lt=1e11)]
+_Slot = Annotated[str, Meta(pattern="^(@slot-[^/]*)?$")]
+_Why = Literal["exit", "signal", "timeout", "memory", "not_started", "lost", "cancelled"]
+_End = tuple[
+    str,
+    int,
+    int | None,
+    str | None,
+    _Why | None,
+    str | None,
+    float | None,
+    float | None,
+    float | None,
+    _Time,
+]
+_decode_line: Final = {
+    b'["a"': msgspec.json.Decoder(tuple[str, int, AttemptKey]).decode,
+    b'["s"': msgspec.json.Decoder(tuple[str, int, _Pid, int, _Slot]).decode,
+    b'["x"': msgspec.json.Decoder(_End).decode,
+}
+"""By their first bytes, what the lines of a spool must be."""
 
 
 class _Launcher:
@@ -61,11 +91,17 @@ class _Launcher:
 class _Spooled:
     """What the spools of one launcher say of one attempt."""
 
-    __slots__ = ("end", "grace_s", "key", "kill_at", "pid", "slot", "ticks", "timeout_at", "token", "why")
+    __slots__ = (
+        *("begun", "end", "grace_s", "key", "kill_at", "pid", "remains", "slot", "ticks", "timeout_at"),
+        *("token", "why"),
+    )
 
     def __init__(self, token: int, key: AttemptKey) -> None:
         self.token = token
         self.key = key
+        self.begun = True
+        """False: others accepted before it had not been started either, so no process of it was ever made."""
+        self.remains: _Remains | None = None
         self.pid = 0
         self.ticks = 0
         self.slot = ""
@@ -74,6 +110,16 @@ class _Spooled:
         self.grace_s = 0.0
         self.why: Any = ""
         self.end: AttemptEnd | None = None
+
+
+class _Remains:
+    """The spools of a dead launcher, which must stay while attempts of it are watched."""
+
+    __slots__ = ("paths", "watched")
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self.watched = 0
 
 
 class LocalRunner:
@@ -90,7 +136,13 @@ class LocalRunner:
         self._ready: deque[tuple[AttemptKey, AttemptEnd]] = deque()
         self._adopted: dict[int, _Spooled] = {}
         """pidfd -> an attempt whose launcher is gone."""
+        self._reaped: dict[tuple[int, int], int] = {}
+        """(pid, start in ticks) -> wait status, of the last processes that became ours and ended at once."""
+        self.never_started: list[AttemptKey] = []
+        """Attempts whose launcher died before it could start them: they are to be handed over again."""
         self._numbers = itertools.count(1)
+        self.file_limit: tuple[int, int] | None = None
+        """RLIMIT_NOFILE of launchers and tasks, when it is not the manager's own."""
         self.finished_spools: list[Path] = []
         """Spool files that may go once the journals hold what they say."""
 
@@ -98,14 +150,25 @@ class LocalRunner:
 
     def open(self) -> None:
         """Bring the number of launchers up to what is wanted."""
+        failed = 0
         while len(self._launchers) < self._wanted:
-            self._spawn_launcher()
+            try:
+                self._spawn_launcher()
+            except BaseUnusable as error:
+                failed += 1
+                if failed >= LAUNCHER_TRIES and not self._launchers:
+                    raise
+                log.warning("%s", error)
+                if failed >= LAUNCHER_TRIES:
+                    return  # those that live do the work
+                time.sleep(LAUNCHER_PAUSE_S)
 
     def _spawn_launcher(self) -> None:
         name = f"launcher-{os.getpid()}-{next(self._numbers)}-{os.urandom(2).hex()}"
         path = self._base.runtime / f"{name}.sock"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        process: subprocess.Popen[bytes] | None = None
         folder = os.open(self._base.runtime, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # By way of the descriptor the name fits into a socket address however deep the base is.
@@ -126,13 +189,22 @@ class LocalRunner:
                 start_new_session=True,
                 cwd="/",
             )
+            if self.file_limit is not None:
+                resource.prlimit(process.pid, resource.RLIMIT_NOFILE, self.file_limit)
             conn.connect(short)
+            listener.close()  # or a launcher that died would be waited for
+            self._greet(name, conn, process)
         except OSError as error:
+            conn.close()
+            if process is not None:
+                process.kill()
+                process.wait()
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise BaseUnusable(f"cannot start a launcher in {self._base.runtime}: {error}") from error
         finally:
             os.close(folder)
             listener.close()
-        self._greet(name, conn, process)
 
     def _greet(self, name: str, conn: socket.socket, process: subprocess.Popen[bytes] | None) -> _Launcher:
         conn.settimeout(HELLO_TIMEOUT_S)
@@ -163,28 +235,37 @@ class LocalRunner:
         for path in sorted(self._base.runtime.glob("*.spool")):
             if found := _SPOOL_NAME.fullmatch(path.name):
                 spools.setdefault(found["launcher"], []).append(path)
+        best: dict[AttemptKey, tuple[int, _Launcher | None, _Spooled]] = {}
+        dead: list[_Remains] = []
         for name, paths in spools.items():
             launcher = self._reconnect(name)  # before reading: what it still had to accept is in the spool then
             alive = set(launcher.hello[3]) if launcher is not None and launcher.hello is not None else set()
+            remains = _Remains(paths)
             for attempt in _read_spools(paths).values():
-                if attempt.key not in running:
-                    continue
-                unknown.discard(attempt.key)
-                if attempt.end is not None:
-                    self._ready.append((attempt.key, attempt.end))
-                elif launcher is not None and attempt.token in alive:
-                    launcher.tokens[attempt.token] = attempt.key
-                    self._where[attempt.key] = (launcher, attempt.token)
-                elif launcher is not None:
-                    self._ready.append((attempt.key, _lost("its launcher does not know it any more")))
-                else:
-                    self._adopt(attempt)
+                attempt.remains = remains
+                worth = _worth(attempt, alive)
+                # One that was handed over again, never begun by a first launcher, stands in two spools.
+                if attempt.key in running and worth > best.get(attempt.key, (0,))[0]:
+                    best[attempt.key] = (worth, launcher, attempt)
             if launcher is None:
-                self.finished_spools += paths
+                dead.append(remains)
                 with contextlib.suppress(OSError):
                     (self._base.runtime / f"{name}.sock").unlink()
             else:
                 self.finished_spools += paths[:-1]
+        for key, (_, launcher, attempt) in best.items():
+            unknown.discard(key)
+            if attempt.end is not None:
+                self._ready.append((key, attempt.end))
+            elif launcher is None:
+                self._adopt(attempt)
+            elif attempt.token in launcher.hello[3]:  # type: ignore[index]
+                launcher.tokens[attempt.token] = key
+                self._where[key] = (launcher, attempt.token)
+            else:
+                self._ready.append((key, _lost("its launcher does not know it any more")))
+        for remains in dead:
+            self._let_go(remains)
         return unknown
 
     def _reconnect(self, name: str) -> _Launcher | None:
@@ -201,22 +282,71 @@ class LocalRunner:
 
     def _adopt(self, attempt: _Spooled) -> None:
         """Watch a process whose launcher is gone."""
-        if not attempt.pid and not _find_by_mark(attempt):
+        if not attempt.pid and not self._find_by_mark(attempt):
             self._ready.append((attempt.key, _lost("its launcher was killed while starting it")))
+            return
+        if attempt.slot:
+            self._name_slot(attempt)
+        status = self._reaped.get((attempt.pid, attempt.ticks))
+        if status is None:  # the launcher's clock and the kernel's are not quite the same
+            status = next(
+                (
+                    status
+                    for (pid, ticks), status in self._reaped.items()
+                    if pid == attempt.pid and abs(ticks - attempt.ticks) <= MAX_START_TICKS
+                ),
+                None,
+            )
+        if status is not None:
+            self._ready.append((attempt.key, _end_by_status(attempt, status)))
             return
         try:
             pidfd = os.pidfd_open(attempt.pid)
         except OSError:
             self._ready.append((attempt.key, _lost("its launcher was killed and it ended unseen")))
             return
-        if not _same_process(attempt.pid, attempt.ticks):
+        if not self._same_process(attempt):
             os.close(pidfd)
             self._ready.append((attempt.key, _lost("its launcher was killed and it ended unseen")))
             return
-        if attempt.slot:
-            self._name_slot(attempt)
         self._adopted[pidfd] = attempt
+        if attempt.remains is not None:
+            attempt.remains.watched += 1
         self._poller.register(pidfd, select.EPOLLIN)
+
+    def _let_go(self, remains: _Remains) -> None:
+        """The spools of a dead launcher may go, unless attempts of it are watched: a next manager needs them."""
+        if not remains.watched:
+            self.finished_spools += remains.paths
+
+    def _mark(self, key: AttemptKey) -> bytes:
+        """What the environment of no other attempt holds."""
+        result = self._base.job(key.job).task_result(key.task, key.attempt)
+        return b"AIR_EXECUTOR_RESULT=" + os.fsencode(result)
+
+    def _find_by_mark(self, attempt: _Spooled) -> bool:
+        """Find the process of an attempt that was accepted, by the mark in its environment.
+
+        A launcher killed between making a process and writing down its number leaves such a one.
+        """
+        mark = self._mark(attempt.key)
+        for name in os.listdir("/proc"):
+            # Only the leader of its group, not its children.
+            if name.isdigit() and _has_mark(name, mark) and (fields := _stat(name)) and fields[2] == name:
+                attempt.pid, attempt.ticks = int(name), int(fields[19])
+                return True
+        return False
+
+    def _same_process(self, attempt: _Spooled) -> bool:
+        """Whether its pid is still the process that was started for it."""
+        fields = _stat(attempt.pid)
+        if fields is None:
+            return False
+        between = abs(int(fields[19]) - attempt.ticks)
+        # The launcher looks at the clock before it asks for a process; on a busy machine that takes its time.
+        return between <= NEAR_TICKS or (
+            between <= MAX_START_TICKS and _has_mark(attempt.pid, self._mark(attempt.key))
+        )
 
     def _name_slot(self, attempt: _Spooled) -> None:
         logs = self._base.jobs / attempt.key.job / "logs"
@@ -322,6 +452,10 @@ class LocalRunner:
             if info.si_pid in by_pid:
                 self._adopted_ended(by_pid.pop(info.si_pid))
             else:
+                if fields := _stat(info.si_pid):  # perhaps of a launcher whose death is not known yet
+                    self._reaped[info.si_pid, int(fields[19])] = _status_of(info)
+                    if len(self._reaped) > KEPT_ENDS:
+                        del self._reaped[next(iter(self._reaped))]
                 for launcher in self._launchers.values():
                     if launcher.pid == info.si_pid and launcher.process is not None:
                         launcher.process.poll()
@@ -432,16 +566,18 @@ class LocalRunner:
                 launcher.process.wait(1.0)
         paths = sorted(self._base.runtime.glob(f"{launcher.name}.*.spool"))
         spooled = _read_spools(paths)
+        remains = _Remains(paths)
         for token, key in launcher.tokens.items():
             self._where.pop(key, None)
             attempt = spooled.get(token)
-            if attempt is None:
-                self._ready.append((key, _lost("its launcher was killed before accepting it")))
+            if attempt is None or not attempt.begun:
+                self.never_started.append(key)
             elif attempt.end is not None:
                 self._ready.append((key, attempt.end))
             else:
+                attempt.remains = remains
                 self._adopt(attempt)
-        self.finished_spools += paths
+        self._let_go(remains)
         with contextlib.suppress(OSError):
             (self._base.runtime / f"{launcher.name}.sock").unlink()
         self.open()
@@ -452,22 +588,17 @@ class LocalRunner:
         status = _wait_status(pidfd)
         os.close(pidfd)
         if status is None:
-            self._ready.append((attempt.key, _lost("its launcher was killed; it has ended, how is not known")))
-            return
-        run_s = time.clock_gettime(time.CLOCK_BOOTTIME) - attempt.ticks / os.sysconf("SC_CLK_TCK")
-        end = AttemptEnd(ended_at=time.time(), run_s=run_s)
-        if os.WIFSIGNALED(status):
-            end.signal = signal.Signals(os.WTERMSIG(status)).name
-            end.reason, end.error = "signal", f"ended by {end.signal}"
+            end = _lost("its launcher was killed; it has ended, how is not known")
         else:
-            end.exit_code = os.WEXITSTATUS(status)
-            if end.exit_code:
-                end.reason, end.error = "exit", f"exit code {end.exit_code}"
+            end = _end_by_status(attempt, status)
         if attempt.why:
             _signal_group(attempt.pid, signal.SIGKILL)  # what the first process left of its group
             end.reason = attempt.why
             end.error = "timed out" if attempt.why == "timeout" else "cancelled while it ran"
         self._ready.append((attempt.key, end))
+        if attempt.remains is not None:
+            attempt.remains.watched -= 1
+            self._let_go(attempt.remains)
 
 
 def _wait_status(pidfd: int) -> int | None:
@@ -475,36 +606,47 @@ def _wait_status(pidfd: int) -> int | None:
     with contextlib.suppress(ChildProcessError):
         info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         if info is not None:
-            return info.si_status << 8 if info.si_code == os.CLD_EXITED else info.si_status
+            return _status_of(info)
     return pidfd_exit_status(pidfd)
 
 
-def _find_by_mark(attempt: _Spooled) -> bool:
-    """Find the process of an attempt that was accepted, by the marks in its environment.
-
-    A launcher killed between making a process and writing down its number leaves such a one.
-    """
-    key = attempt.key
-    marks = {
-        b"AIR_EXECUTOR_JOB=" + os.fsencode(key.job),
-        b"AIR_EXECUTOR_TASK=" + os.fsencode(key.task),
-        b"AIR_EXECUTOR_ATTEMPT=%d" % key.attempt,
-    }
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            found = set(Path(f"/proc/{name}/environ").read_bytes().split(b"\0"))
-            fields = Path(f"/proc/{name}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if marks <= found and fields[2] == name:  # the leader of its group
-            attempt.pid, attempt.ticks = int(name), int(fields[19])
-            return True
-    return False
+def _status_of(info: os.waitid_result) -> int:
+    return info.si_status << 8 if info.si_code == os.CLD_EXITED else info.si_status
 
 
-def _end_of(message: list[Any]) -> AttemptEnd:
+def _end_by_status(attempt: _Spooled, status: int) -> AttemptEnd:
+    """The end of a process that was seen without its launcher."""
+    run_s = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - attempt.ticks / os.sysconf("SC_CLK_TCK"))
+    end = AttemptEnd(ended_at=time.time(), run_s=run_s)
+    if os.WIFSIGNALED(status):
+        end.signal = _name_of(os.WTERMSIG(status))
+        end.reason, end.error = "signal", f"ended by {end.signal}"
+    else:
+        end.exit_code = os.WEXITSTATUS(status)
+        if end.exit_code:
+            end.reason, end.error = "exit", f"exit code {end.exit_code}"
+    return end
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"SIG{number}"
+
+
+def _worth(attempt: _Spooled, alive: set[int]) -> int:
+    """How much a spool knows of an attempt; 0: that it was never begun."""
+    if attempt.end is not None:
+        return 4
+    if attempt.token in alive:
+        return 3
+    if attempt.pid:
+        return 2
+    return 1 if attempt.begun else 0
+
+
+def _end_of(message: Any) -> AttemptEnd:
     _, _, code, signal_name, reason, error, run_s, cpu_s, memory_mb, ended_at = message
     usage = None if cpu_s is None else Usage(cpu_s, memory_mb)
     return AttemptEnd(
@@ -525,34 +667,52 @@ def _lost(why: str) -> AttemptEnd:
 def _read_spools(paths: list[Path]) -> dict[int, _Spooled]:
     """Token -> attempt, from all segments of one launcher; a torn last line is passed over."""
     attempts: dict[int, _Spooled] = {}
+    damaged = False
     for path in paths:
         try:
             data = path.read_bytes()
         except OSError:
+            damaged = True
             continue
-        for line in data.split(b"\n"):
+        *lines, torn = data.split(b"\n")
+        for line in (*lines, torn):
             try:
-                record = _decode(line)
-                kind, token = record[0], record[1]
-                if kind == "a":
-                    attempts[token] = _Spooled(token, AttemptKey(*record[2]))
-                elif kind == "s" and token in attempts:
-                    attempt = attempts[token]
-                    attempt.pid, attempt.ticks, attempt.slot = record[2:5]
-                elif kind == "x" and token in attempts:
-                    attempts[token].end = _end_of(record)
-            except (msgspec.DecodeError, TypeError, ValueError, IndexError):
+                record = _decode_line[line[:4]](line)
+            except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                damaged = damaged or (line is not torn and bool(line))
                 continue
+            token = record[1]
+            if record[0] == "a":
+                attempts.setdefault(token, _Spooled(token, record[2]))
+            elif (attempt := attempts.get(token)) is None:
+                continue
+            elif record[0] == "s":
+                attempt.pid, attempt.ticks, attempt.slot = record[2:]
+            else:
+                attempt.end = _end_of(record)
+    if damaged:
+        log.warning("%s: passed over damaged lines", paths[0])
+    else:
+        # Attempts are begun in order, and the start of one is written down before the next is begun.
+        waiting = [attempt for _, attempt in sorted(attempts.items()) if not attempt.pid and attempt.end is None]
+        for attempt in waiting[1:]:
+            attempt.begun = False
     return attempts
 
 
-def _same_process(pid: int, ticks: int) -> bool:
-    """Whether `pid` is still the process that started `ticks` clock ticks after boot."""
+def _stat(pid: int | str) -> list[str] | None:
+    """The fields of `/proc/<pid>/stat` from the state on."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _has_mark(pid: int | str, mark: bytes) -> bool:
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
-    return abs(int(text.rpartition(")")[2].split()[19]) - ticks) <= 2
 
 
 def _signal_group(pgid: int, number: int) -> None:

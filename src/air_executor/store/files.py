@@ -16,6 +16,7 @@ __all__ = [
     "exchange",
     "identity",
     "place_new",
+    "rename_new",
     "sync_folder",
     "write_atomically",
 ]
@@ -103,6 +104,19 @@ def _renameat2(old: Path, new: Path, flags: int) -> bool:
 def exchange(first: Path, second: Path) -> bool:
     """Swap two existing paths in one step; False where the file system cannot."""
     return _renameat2(first, second, RENAME_EXCHANGE)
+
+
+def rename_new(old: Path, new: Path) -> bool:
+    """Rename a file or folder unless `new` exists (False then)."""
+    try:
+        if _renameat2(old, new, RENAME_NOREPLACE):
+            return True
+    except FileExistsError:
+        return False
+    if new.exists():
+        return False
+    old.rename(new)  # where the system cannot do it in one step
+    return True
 
 
 def place_new(source: Path, target: Path) -> bool:

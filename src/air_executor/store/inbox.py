@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from air_executor.errors import InvalidInput
 from air_executor.store.files import sync_folder, write_all
 
-__all__ = ["append_records", "drop_files", "drop_records", "read_records"]
+__all__ = ["UntrustedFile", "append_records", "drop_files", "drop_records", "read_records"]
 
 DROP_SUFFIX = ".drop.jsonl"
 
@@ -66,14 +67,18 @@ def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = 
         os.close(fd)
     part.rename(inbox / name)
     sync_folder(inbox)
-    knock(inbox.parent)
+    knock(inbox.parent, mode)
     return name
 
 
-def knock(folder: Path) -> None:
+def knock(folder: Path, mode: int) -> None:
     """Wake a manager that only listens to the job's folder because the job has ended; nothing depends on it."""
     with contextlib.suppress(OSError):
-        os.close(os.open(folder / ".wake", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660))
+        fd = os.open(folder / ".wake", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        try:
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
 
 
 def drop_files(inbox: Path) -> list[str]:
@@ -84,7 +89,13 @@ def drop_files(inbox: Path) -> list[str]:
         return []
 
 
-def read_records(path: str | Path, offset: int, *, whole: bool) -> tuple[list[tuple[int, bytes]], int]:
+class UntrustedFile(OSError):
+    """An inbox file of somebody who may not tell this manager what to run."""
+
+
+def read_records(
+    path: str | Path, offset: int, *, whole: bool, trusts: Callable[[os.stat_result], bool] | None = None
+) -> tuple[list[tuple[int, bytes]], int]:
     """Lines of `path` from `offset` on, each with its own offset, and where to read on.
 
     A last line without newline is left for later, unless `whole` says that no more will come.
@@ -94,7 +105,10 @@ def read_records(path: str | Path, offset: int, *, whole: bool) -> tuple[list[tu
     except FileNotFoundError:
         return [], offset
     try:
-        size = os.fstat(fd).st_size
+        info = os.fstat(fd)
+        if trusts is not None and not trusts(info):
+            raise UntrustedFile(1, f"it belongs to user {info.st_uid}, who has no part in this base folder")
+        size = info.st_size
         data = os.pread(fd, size - offset, offset) if size > offset else b""
         while 0 < len(data) < size - offset:
             more = os.pread(fd, size - offset - len(data), offset + len(data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +22,13 @@ class Journal:
     def __init__(self, path: Path, mode: int = 0o600) -> None:
         self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        with contextlib.suppress(PermissionError):  # made by another member of the group
+            os.fchmod(self._fd, mode)
         self._end = os.fstat(self._fd).st_size
         self._pending = bytearray()
         self.unsynced = False
+        self._syncing = threading.Lock()
+        """The loop and the syncer's thread may both sync, and the loop may close."""
 
     @property
     def size(self) -> int:
@@ -54,19 +59,21 @@ class Journal:
         self._pending.clear()
 
     def sync(self) -> None:
-        """Return when what was written is on the disk."""
-        if self.unsynced:
-            self.unsynced = False
-            try:
-                os.fdatasync(self._fd)
-            except OSError:
-                self.unsynced = True
-                raise
+        """Return when what was written is on the disk, whoever else is just bringing it there."""
+        with self._syncing:
+            if self.unsynced and self._fd >= 0:
+                self.unsynced = False
+                try:
+                    os.fdatasync(self._fd)
+                except OSError:
+                    self.unsynced = True
+                    raise
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with self._syncing:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
 
 def read_journal(path: Path) -> tuple[list[ev.Event], int]:

@@ -13,7 +13,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -27,6 +29,7 @@ DEFAULT_BASE = ".air-executor"
 _GITIGNORE = """\
 manager.*
 runtime/
+jobs/.*
 jobs/*/inbox/
 jobs/*/logs/
 jobs/*/runs/*/logs/
@@ -70,6 +73,7 @@ class Base:
             ignore = self.path / ".gitignore"
             if not ignore.exists():
                 ignore.write_text(_GITIGNORE)
+                ignore.chmod(self.file_mode)
         except OSError as error:
             raise BaseUnusable(f"cannot make the base folder {self.path}: {error.strerror}") from error
 
@@ -80,6 +84,43 @@ class Base:
                 f"no base folder at {self.path}; make one with `air-executor init` or name another with --base"
             )
         return self
+
+    def check_safe(self) -> None:
+        """Refuse, with `BaseUnusable`, to run tasks from a folder that others could put them into.
+
+        `AIR_EXECUTOR_ALLOW_UNSAFE_BASE=1` lets a folder pass that others may write to.
+        """
+        info = self.path.stat()
+        if info.st_uid != os.geteuid():
+            owner = f"user {info.st_uid}"
+            with contextlib.suppress(KeyError):
+                owner = pwd.getpwuid(info.st_uid).pw_name
+            if os.geteuid() == 0:
+                raise BaseUnusable(
+                    f"{self.path} belongs to {owner}: a manager run by root would run that user's tasks as root; "
+                    f"run it as {owner}"
+                )
+            if not self.shared:
+                raise BaseUnusable(f"{self.path} belongs to {owner}; use a base folder of your own (--base)")
+        if os.environ.get("AIR_EXECUTOR_ALLOW_UNSAFE_BASE") == "1":
+            return
+        if info.st_mode & stat.S_IWOTH:
+            raise BaseUnusable(
+                f"{self.path} can be written by everybody, who could then run tasks as you; chmod o-w it "
+                "(or set AIR_EXECUTOR_ALLOW_UNSAFE_BASE=1)"
+            )
+        if info.st_mode & stat.S_IWGRP and not info.st_mode & stat.S_ISGID:
+            raise BaseUnusable(
+                f"{self.path} can be written by its group but was not made for that; chmod g-w it, "
+                "or share it with `air-executor init --group`"
+            )
+
+    def trusts(self, info: os.stat_result) -> bool:
+        """Whether a file with this owner and group may tell the manager what to run."""
+        own = self.path.stat()
+        if info.st_uid in (own.st_uid, os.geteuid(), 0):
+            return True
+        return bool(own.st_mode & stat.S_IWGRP) and info.st_gid == own.st_gid
 
     @property
     def shared(self) -> bool:
@@ -95,6 +136,8 @@ class Base:
         try:
             path.mkdir()
         except FileExistsError:
+            if path.is_symlink() or not path.is_dir():
+                raise BaseUnusable(f"{path}: expected a folder; symbolic links are not followed") from None
             return
         path.chmod(0o2770 if self.shared else 0o700)
 

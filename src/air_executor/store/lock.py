@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -33,6 +34,8 @@ class ManagerLock:
             self._fd = os.open(self._base.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
         except OSError as error:
             raise BaseUnusable(f"cannot open {self._base.lock}: {error.strerror}") from error
+        with contextlib.suppress(PermissionError):  # made by another member of the group
+            os.fchmod(self._fd, self._base.file_mode)
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -63,7 +66,7 @@ def _holder(fd: int) -> int | None:
 def manager_pid(base: Base) -> int | None:
     """The pid of the manager that holds `base`, or None. Not to be called inside a manager."""
     try:
-        fd = os.open(base.lock, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(base.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return None
     try:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.lifecycle import Run
+from air_executor.masking import mask_environment, mask_options
 from air_executor.model import DEFAULT_RETRY_DELAY_S, Task, Usage
 from air_executor.store.files import Identity, being_written, exchange, identity, place_new, write_all
 
@@ -93,7 +94,7 @@ def task_view(run: Run, task: Task) -> TaskView | dict[str, Any]:
         retry_at=task.retry_at,
         shell=spec.shell,
         cwd=spec.cwd,
-        env=spec.env,
+        env=spec.env and mask_environment(spec.env),
         env_from=spec.env_from,
         timeout_s=spec.timeout_s,
         retries=spec.retries,
@@ -153,6 +154,7 @@ def state_view(run: Run) -> dict[str, Any]:
     if run.paused:
         view["paused"] = True
     options = msgspec.to_builtins(run.options)
+    mask_options(options)
     if run.options.open and not run.open:
         options["open"] = False
     return {**view, **options, **{key: value for key, value in run.extra.items() if key not in view}}
