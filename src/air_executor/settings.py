@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from air_executor.errors import InvalidInput
+from air_executor.errors import BaseUnusable, InvalidInput
 
 __all__ = ["Settings", "load_settings"]
 
@@ -49,14 +49,17 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 def load_settings(config: Path, options: dict[str, Any] | None = None) -> tuple[Settings, dict[str, str]]:
     """Settings from defaults, `config` (TOML), `AIR_EXECUTOR_<NAME>` and `options`, the later ones first.
 
-    The second value tells where each came from. Raises `InvalidInput` naming the place of a bad value.
+    The second value tells where each came from. Raises `InvalidInput` naming the place of a bad value,
+    and `BaseUnusable` when `config` cannot be read.
     """
     values: dict[str, Any] = {}
     origin = dict.fromkeys(Settings.__struct_fields__, "default")
     try:
         from_file = tomllib.loads(config.read_text()) if config.exists() else {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{config}: {error}") from None
+    except OSError as error:
+        raise BaseUnusable(f"{config}: {error.strerror}") from None
     from_env = {
         name: os.environ[variable]
         for name in Settings.__struct_fields__

@@ -114,6 +114,35 @@ def test_a_new_run_waits_for_the_present_one(base: Path, manager: ManagerProcess
     assert read(folder / "runs" / "busy-1" / "state.json")["progress"]["total"] == 1
 
 
+def test_both_files_of_a_next_run_written_at_once_over_an_active_one(base: Path, manager: ManagerProcess) -> None:
+    gate = base / "gate"
+    script = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+    folder = write_job(base, "busy", [{"id": "a", "command": script, "shell": True}])
+    wait_for(lambda: read(folder / "state.json").get("state") == "working", "the first run")
+    put(folder / "state.json", {"id": "second", "name": "busy"}, "rename")
+    put(folder / "tasks.json", [{"id": "b", "command": "true"}], "rename")
+    wait_for(lambda: read(folder / "state.json").get("warnings"), "the manager to have seen it")
+    gate.touch()
+    wait_end(folder, "second")
+    assert list(by_id(folder)) == ["b"]
+    assert read(folder / "runs" / "busy-1" / "state.json")["progress"]["total"] == 1
+
+
+def test_explicit_values_win_over_defaults(base: Path, manager: ManagerProcess) -> None:
+    client = AirExecutorClient(base)
+    defaults = {"retries": 2, "retry_delay_s": 0, "shell": True}
+    script = "import os; from air_executor import task; task.queue([{'id': 'queued', 'command': 'exit 1'}])"
+    tasks = [
+        {"id": "explicit", "command": "exit 1", "retries": 0},
+        {"id": "default", "command": "exit 1"},
+        {"id": "queueing", "command": sys.executable, "args": ["-c", script], "shell": False},
+    ]
+    client.create_job("defaults", tasks, defaults=defaults)
+    client.wait("defaults", 20)
+    attempts = {name: task["attempt"] for name, task in by_id(base / "jobs/defaults").items()}
+    assert attempts == {"explicit": 1, "default": 3, "queueing": 1, "queued": 3}
+
+
 def test_submitting_a_name_again_makes_runs_one_after_another(base: Path, manager: ManagerProcess) -> None:
     client = AirExecutorClient(base)
     ids = [client.create_job("nightly", [{"id": f"t{n}", "command": "true"}]) for n in range(4)]

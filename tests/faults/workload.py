@@ -208,7 +208,7 @@ def _compare_tasks(work: Workload, run: Run, lost: set[str], problems: list[str]
                 problems.append(f"{key}: missing (its parent: {work.parents.get(key)})")
             continue
         real = (task.status, task.reason, task.exit_code)
-        if task.reason == "lost" and task.spec.id in lost and not (task.spec.idempotent or task.spec.retries):
+        if task.reason == "lost" and not task.spec.idempotent and task.attempt > task.spec.retries:
             continue
         if task.reason == "skipped" and any(
             run.tasks[d].reason in ("lost", "skipped") for d in task.spec.dependencies

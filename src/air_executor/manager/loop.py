@@ -280,9 +280,10 @@ class Manager:
         """Journal-to-be of ends that came in, each after one more look; gives the jobs that were looked at."""
         adopted = len(self._runner.adopted)
         ends = self._runner.collect(ready)
-        for key in self._runner.never_started:
-            self._relaunch(key)
-        self._runner.never_started.clear()
+        if self._runner.never_started and self._runner.ready:
+            again, self._runner.never_started = self._runner.never_started, []
+            for key in again:
+                self._relaunch(key)
         if len(self._runner.adopted) > adopted:
             self._limit_adopted(now)
         if self._refused:
@@ -397,7 +398,7 @@ class Manager:
     # ---- starting -----------------------------------------------------------------------------
 
     def _schedule(self, now: float) -> None:
-        if self._stop is not None or now < self._no_room_until:
+        if self._stop is not None or now < self._no_room_until or not self._runner.ready:
             return
         while (choice := self._scheduler.next(now)) is not None:
             run, task = choice

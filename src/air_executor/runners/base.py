@@ -53,6 +53,10 @@ class Runner(Protocol):
     def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
         """Find again what an earlier manager had started; gives those of `running` it knows nothing of."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether anything can be handed over now."""
+
     def choose(self) -> str:
         """Name the launcher that the next attempt goes to."""
 

@@ -230,11 +230,11 @@ class Launcher:
             self.check_left()
             self.check_memory()
             self.flush()
-            if not (self.running or self.waiting or self.unspooled or self.left) and self.may_leave():
+            if self.is_idle() and self.may_leave():
                 return
 
     def poll(self) -> list[tuple[int, int]]:
-        due = self.alone_since + ALONE_S if self.conn is None else None
+        due = self.alone_since + ALONE_S if self.conn is None and self.is_idle() else None
         if self.timers and (due is None or self.timers[0][0] < due):
             due = self.timers[0][0]
         if self.young and (due is None or self.young[0][0] < due):
@@ -249,6 +249,9 @@ class Launcher:
             due = self.blocked_until
         timeout = -1.0 if due is None else max(0.0, due - time.monotonic())
         return self.poller.poll(timeout)
+
+    def is_idle(self) -> bool:
+        return not (self.running or self.waiting or self.unspooled or self.left)
 
     def may_leave(self) -> bool:
         return self.quitting or (self.conn is None and time.monotonic() - self.alone_since >= ALONE_S)

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import logging
 import os
+import pwd
 import re
 import resource
 import select
@@ -35,7 +36,7 @@ log = logging.getLogger("air_executor.runners")
 
 HELLO_TIMEOUT_S: Final = 10.0
 LAUNCHER_TRIES: Final = 5
-LAUNCHER_PAUSE_S: Final = 0.2
+LAUNCHER_PAUSE_S: Final = 0.5
 KEPT_ENDS: Final = 1_000
 NEAR_TICKS: Final = 2
 MAX_START_TICKS: Final = 3_000
@@ -141,6 +142,8 @@ class LocalRunner:
         self.never_started: list[AttemptKey] = []
         """Attempts whose launcher died before it could start them: they are to be handed over again."""
         self._numbers = itertools.count(1)
+        self._open_again_at = 0.0
+        """When to try again to start launchers, by the monotonic clock; 0: all are there."""
         self.file_limit: tuple[int, int] | None = None
         """RLIMIT_NOFILE of launchers and tasks, when it is not the manager's own."""
         self.finished_spools: list[Path] = []
@@ -149,19 +152,30 @@ class LocalRunner:
     # ---- start and recovery -------------------------------------------------------------------
 
     def open(self) -> None:
-        """Bring the number of launchers up to what is wanted."""
-        failed = 0
+        """Bring the number of launchers up to what is wanted; `BaseUnusable` when not even one can be made."""
+        for _ in range(LAUNCHER_TRIES):
+            self._open()
+            if not self._open_again_at:
+                return
+            time.sleep(LAUNCHER_PAUSE_S)
+        if not self._launchers:
+            self._spawn_launcher()
+
+    def _open(self) -> None:
+        """The same, but what cannot be made now is left for later."""
+        self._open_again_at = 0.0
         while len(self._launchers) < self._wanted:
             try:
                 self._spawn_launcher()
             except BaseUnusable as error:
-                failed += 1
-                if failed >= LAUNCHER_TRIES and not self._launchers:
-                    raise
                 log.warning("%s", error)
-                if failed >= LAUNCHER_TRIES:
-                    return  # those that live do the work
-                time.sleep(LAUNCHER_PAUSE_S)
+                self._open_again_at = time.monotonic() + LAUNCHER_PAUSE_S
+                return
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a launcher to hand attempts to."""
+        return bool(self._launchers)
 
     def _spawn_launcher(self) -> None:
         name = f"launcher-{os.getpid()}-{next(self._numbers)}-{os.urandom(2).hex()}"
@@ -229,12 +243,15 @@ class LocalRunner:
 
         Ends that spools hold come with the next `collect`; what still runs is watched on. Gives those of
         `running` that no launcher ever accepted: they may be started as if for the first time.
+        `BaseUnusable` when another user's launchers may have them.
         """
         unknown = set(running)
         spools: dict[str, list[Path]] = {}
         for path in sorted(self._base.runtime.glob("*.spool")):
             if found := _SPOOL_NAME.fullmatch(path.name):
                 spools.setdefault(found["launcher"], []).append(path)
+                if running and not os.access(path, os.R_OK):
+                    raise _of_another_user(path)
         best: dict[AttemptKey, tuple[int, _Launcher | None, _Spooled]] = {}
         dead: list[_Remains] = []
         for name, paths in spools.items():
@@ -334,6 +351,9 @@ class LocalRunner:
             # Only the leader of its group, not its children.
             if name.isdigit() and _has_mark(name, mark) and (fields := _stat(name)) and fields[2] == name:
                 attempt.pid, attempt.ticks = int(name), int(fields[19])
+                with contextlib.suppress(OSError):
+                    slot = os.path.basename(os.readlink(f"/proc/{name}/fd/1"))
+                    attempt.slot = slot if slot.startswith("@slot-") else ""
                 return True
         return False
 
@@ -358,8 +378,6 @@ class LocalRunner:
     # ---- what the manager asks ----------------------------------------------------------------
 
     def choose(self) -> str:
-        if not self._launchers:
-            self.open()
         return min(self._launchers.values(), key=lambda one: len(one.tokens) + one.reserved).name
 
     def reserve(self, name: str, key: AttemptKey) -> None:
@@ -368,7 +386,12 @@ class LocalRunner:
             self._launchers[name].reserved += 1
 
     def start(self, name: str, launch: Launch) -> None:
-        launcher = self._launchers.get(name) or self._launchers[self.choose()]
+        launcher = self._launchers.get(name)
+        if launcher is None:
+            if not self._launchers:
+                self.never_started.append(launch.key)
+                return
+            launcher = self._launchers[self.choose()]
         launcher.reserved = 0
         token = launcher.next_token
         launcher.next_token += 1
@@ -437,6 +460,8 @@ class LocalRunner:
     def wake_at(self) -> float | None:
         """When (monotonic seconds) `collect` should be called though nothing came in."""
         times = [t for a in self._adopted.values() for t in (a.kill_at, a.timeout_at) if t]
+        if self._open_again_at:
+            times.append(self._open_again_at)
         return min(times, default=None)
 
     def reap_orphans(self) -> None:
@@ -491,6 +516,8 @@ class LocalRunner:
             elif attempt.kill_at and attempt.kill_at <= time.monotonic():
                 _signal_group(attempt.pid, signal.SIGKILL)
                 attempt.kill_at = 0.0
+        if self._open_again_at and self._open_again_at <= time.monotonic():
+            self._open()
         for fd in fds:
             if fd in self._adopted:
                 self._adopted_ended(fd)
@@ -580,12 +607,12 @@ class LocalRunner:
         self._let_go(remains)
         with contextlib.suppress(OSError):
             (self._base.runtime / f"{launcher.name}.sock").unlink()
-        self.open()
+        self._open()
 
     def _adopted_ended(self, pidfd: int) -> None:
         attempt = self._adopted.pop(pidfd)
         self._poller.unregister(pidfd)
-        status = _wait_status(pidfd)
+        status = _wait_status(pidfd, attempt.pid)
         os.close(pidfd)
         if status is None:
             end = _lost("its launcher was killed; it has ended, how is not known")
@@ -601,12 +628,19 @@ class LocalRunner:
             self._let_go(attempt.remains)
 
 
-def _wait_status(pidfd: int) -> int | None:
-    """The wait status of an ended process: as its parent, else as the kernel keeps it (6.15 and later)."""
+def _wait_status(pidfd: int, pid: int) -> int | None:
+    """The wait status of an ended process: as its parent, else as the kernel keeps it.
+
+    A process that nobody has waited for shows it in /proc; one that was waited for, in its pidfd (6.15 and later).
+    """
     with contextlib.suppress(ChildProcessError):
         info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         if info is not None:
             return _status_of(info)
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        if fields[0] in "ZX":
+            return int(fields[49])
     return pidfd_exit_status(pidfd)
 
 
@@ -698,6 +732,16 @@ def _read_spools(paths: list[Path]) -> dict[int, _Spooled]:
         for attempt in waiting[1:]:
             attempt.begun = False
     return attempts
+
+
+def _of_another_user(spool: Path) -> BaseUnusable:
+    owner = str(spool.stat().st_uid)
+    with contextlib.suppress(KeyError):
+        owner = pwd.getpwuid(int(owner)).pw_name
+    return BaseUnusable(
+        f"{spool} belongs to {owner}, whose launchers may still run tasks of this folder: "
+        f"let {owner} start the manager until those have ended"
+    )
 
 
 def _stat(pid: int | str) -> list[str] | None:

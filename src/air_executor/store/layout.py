@@ -43,7 +43,7 @@ class Base:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """`path`: the folder, or one that holds `.air-executor/`; default `AIR_EXECUTOR_BASE`, else here."""
         given = Path(path or os.environ.get("AIR_EXECUTOR_BASE") or DEFAULT_BASE).expanduser().absolute()
-        self.path = given / DEFAULT_BASE if (given / DEFAULT_BASE).is_dir() else given
+        self.path = given / DEFAULT_BASE if os.path.isdir(given / DEFAULT_BASE) else given
         self.jobs = self.path / "jobs"
         self.runtime = self.path / "runtime"
         self.lock = self.path / "manager.lock"

@@ -67,6 +67,8 @@ def manager_pid(base: Base) -> int | None:
     """The pid of the manager that holds `base`, or None. Not to be called inside a manager."""
     try:
         fd = os.open(base.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except PermissionError as error:
+        raise BaseUnusable(f"{base.lock}: {error.strerror}") from None
     except OSError:
         return None
     try:

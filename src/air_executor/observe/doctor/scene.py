@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from air_executor.errors import InvalidInput
+from air_executor.errors import AirExecutorError
 from air_executor.observe.doctor import processes as ps
 from air_executor.observe.doctor.jobs_found import JobsFound, look_at_jobs
 from air_executor.settings import Settings, load_settings
@@ -29,12 +30,14 @@ class Scene:
 
     def __init__(self, base: Base) -> None:
         self.base = base
-        self.exists = base.jobs.is_dir()
-        self.manager = manager_pid(base)
+        self.exists = os.path.isdir(base.jobs)
+        self.manager: int | None = None
+        with contextlib.suppress(AirExecutorError):  # `check_base` tells
+            self.manager = manager_pid(base)
         self.settings_error: str | None = None
         try:
             self.settings, _ = load_settings(base.config)
-        except InvalidInput as error:
+        except AirExecutorError as error:
             self.settings, self.settings_error = Settings(), str(error)
 
     @cached_property
