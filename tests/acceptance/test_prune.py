@@ -282,6 +282,24 @@ def test_a_request_goes_to_the_job_that_took_the_name(base: Base, monkeypatch: p
     assert names(base) == {"job"}
 
 
+def test_a_run_that_began_when_its_name_was_taken_is_kept(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = make(base, "job", age_s=DAY)
+    (one,) = [found for found in store.ended(base) if isinstance(found, store.Ended)]
+    _reopened(job)
+    put_back = store._put_back
+
+    def taken(*arguments: Any) -> None:
+        make(base, "job", run="r-2")
+        put_back(*arguments)
+
+    monkeypatch.setattr(store, "_put_back", taken)
+    with pytest.raises(store.NotEnded):
+        store.remove(base, one)
+    (aside,) = names(base) - {"job"}
+    assert aside.startswith("put-aside-")
+    assert "RunReopened" in (base.jobs / aside / "journal.jsonl").read_text()
+
+
 def test_leftovers_of_an_interrupted_prune(base: Base, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (".pruned-1-a", ".pruned-1-b"):
         fill(base.jobs / name, "completed", DAY, "r-1")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -125,6 +127,15 @@ def copy_packages(site: Path) -> None:
     subprocess.run(["chmod", "-R", "a+rX", str(site)], check=True)
 
 
+def end_processes_of(names: list[str]) -> None:
+    """What a failed test has left of these users, who are ours; nobody with processes can be removed."""
+    uids = {entry.pw_uid for entry in pwd.getpwall() if entry.pw_name in names}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid in uids:
+                os.kill(int(pid), signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def users() -> Iterator[Users]:
     """Three users and a group, made for this module and removed after it."""
@@ -151,8 +162,9 @@ def users() -> Iterator[Users]:
             made.append(User(name, entry.pw_uid, entry.pw_gid, groups, home, python, top / "site"))
         yield Users(grp.getgrnam(group_name).gr_gid, group_name, *made, base=str(made[0].home / "base"))
     finally:
+        end_processes_of(names)
         for name in names:
-            subprocess.run(["userdel", name], check=False, capture_output=True)
+            subprocess.run(["userdel", "-f", name], check=False, capture_output=True)
         subprocess.run(["groupdel", group_name], check=False, capture_output=True)
         shutil.rmtree(top)
 

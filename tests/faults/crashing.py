@@ -47,17 +47,23 @@ def _shown(arguments: tuple[Any, ...]) -> str:
     return " ".join(str(one)[:60] for one in arguments if isinstance(one, str | int | bytes | Path))
 
 
-def _die(effect: str, arguments: tuple[Any, ...]) -> None:
+def _mine() -> bool:
+    """Whether it is this process that is to die."""
     fuse = _plan.get("fuse")
-    if fuse is not None:
-        try:
+    try:
+        if fuse is not None:
             _unlink(fuse)
-        except FileNotFoundError:
-            return
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _die(effect: str, arguments: tuple[Any, ...]) -> None:
     if note := _plan.get("note"):
         fd = os.open(note, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         _write(fd, f"{os.getpid()} {effect} {_plan['n']} {_plan.get('how')} {_shown(arguments)}\n".encode())
     os.kill(os.getpid(), signal.SIGKILL)
+    signal.pause()
 
 
 def _due(effect: str) -> bool:
@@ -70,7 +76,7 @@ def wrapped(effect: str, call: Callable[..., Any], data_at: int | None = None) -
     """`call`, counted, and deadly when its turn comes; `data_at`: which argument holds what is written."""
 
     def counted(*arguments: Any, **named: Any) -> Any:
-        if not _due(effect):
+        if not _due(effect) or not _mine():
             return call(*arguments, **named)
         how = _plan.get("how", "before")
         if how == "before":

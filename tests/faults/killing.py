@@ -18,7 +18,7 @@ import air_executor
 from tests.support import ended, wait_for
 
 DRIVER = str(Path(__file__).with_name("crashing.py"))
-DEADLINE_S = 60.0
+DEADLINE_S = float(os.environ.get("FAULTS_DEADLINE_S", "40"))
 
 
 class Faulty:
@@ -71,6 +71,13 @@ class Faulty:
         """kill -9."""
         manager.kill()
         manager.wait()
+
+    def crash_after(self, seconds: float) -> None:
+        """Run a manager for a moment, then kill it."""
+        manager = self.start()
+        time.sleep(seconds)
+        self.runs(manager)
+        self.kill(manager)
 
     def finish(self, folder: Path, job_id: str | None = None, **plan: Any) -> dict[str, Any]:
         """Let an undisturbed manager bring the job to its end, then stop it."""

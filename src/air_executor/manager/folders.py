@@ -214,6 +214,8 @@ class JobFolders:
 
     def put_to_sleep(self, job: ManagedJob) -> None:
         """Keep of an ended job only what tells whether somebody has touched it since."""
+        if self.jobs.get(job.name) is not job:
+            return  # its folder is gone, or another's by now
         ended = EndedJob.of(job.folder)
         if ended is None or job.next_waits:
             self.touch(job, everything=True)

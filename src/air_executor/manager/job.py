@@ -280,8 +280,8 @@ class ManagedJob:
         journal, self.journal, self.run, self.context = self.journal, None, None, None
         self.views.forget_last()
         self.inbox.forget_offsets()
-        for slot in self.folder.logs.glob("@slot-*"):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the folder may be gone
+            for slot in self.folder.logs.glob("@slot-*"):
                 if slot.stat().st_size == 0:
                     slot.unlink()
         return journal

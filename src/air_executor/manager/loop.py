@@ -112,7 +112,7 @@ class Manager:
                 for task in job.run.running_tasks():
                     running.add(AttemptKey(job.name, job.run.id, task.spec.id, task.attempt))
                     self._scheduler.occupy(task.spec)
-        unknown = self._runner.recover(running)
+        unknown = self._runner.recover(running, {job.name for job in self._folders.jobs.values() if job.broken})
         self._runner.open()
         for key in unknown:
             self._relaunch(key)
@@ -208,6 +208,7 @@ class Manager:
         now = self._clock()
         self._hear(ready, now)
         looked = self._record_ends(ready, now)
+        now = self._clock()  # what ended meanwhile ended before what starts now
         self._take_due(now)
         for job in list(self._folders.touched.values()):
             self._attend(job, now, looked=job.name in looked)
@@ -316,7 +317,8 @@ class Manager:
             _, _, job = heapq.heappop(self._timers)
             if job.wake_at is not None and job.wake_at <= now:
                 job.wake_at = None
-            self._folders.touched[job.name] = job
+            if self._folders.jobs.get(job.name) is job:  # its folder may be gone, or another's by now
+                self._folders.touched[job.name] = job
 
     def _attend(self, job: ManagedJob, now: float, *, looked: bool) -> None:
         """Read what is new in a job's folder, and let the run settle when nothing of it is left to do."""

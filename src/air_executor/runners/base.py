@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -50,7 +51,7 @@ class Runner(Protocol):
     never_started: list[AttemptKey]
     """Attempts that were handed over and of which no process was ever made: to be handed over again."""
 
-    def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
+    def recover(self, running: set[AttemptKey], unreadable: Container[str] = ()) -> set[AttemptKey]:
         """Find again what an earlier manager had started; gives those of `running` it knows nothing of."""
 
     @property

@@ -7,7 +7,6 @@ import itertools
 import logging
 import os
 import pwd
-import re
 import resource
 import select
 import signal
@@ -16,18 +15,25 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Container
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from air_executor.errors import BaseUnusable
 from air_executor.lifecycle import AttemptEnd
-from air_executor.model import Usage
 from air_executor.names import file_stem
 from air_executor.runners.base import AttemptKey, Launch, RunContext
-from air_executor.runners.pidfd import pidfd_exit_status
+from air_executor.runners.processes import (
+    end_by_status,
+    has_mark,
+    signal_group,
+    stat_fields,
+    status_of,
+    wait_status,
+)
+from air_executor.runners.spools import SPOOL_NAME, Remains, Spooled, end_of, lost, read_spools, worth_of
 from air_executor.store.layout import Base
 
 __all__ = ["LocalRunner"]
@@ -40,32 +46,8 @@ LAUNCHER_PAUSE_S: Final = 0.5
 KEPT_ENDS: Final = 1_000
 NEAR_TICKS: Final = 2
 MAX_START_TICKS: Final = 3_000
-_SPOOL_NAME = re.compile(r"(?P<launcher>.+)\.(?P<segment>\d{6})\.spool")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-
-_Pid = Annotated[int, Meta(gt=0, lt=1 << 31)]
-_Time = Annotated[float, Meta(ge=0, lt=1e11)]
-_Slot = Annotated[str, Meta(pattern="^(@slot-[^/]*)?$")]
-_Why = Literal["exit", "signal", "timeout", "memory", "not_started", "lost", "cancelled"]
-_End = tuple[
-    str,
-    int,
-    int | None,
-    str | None,
-    _Why | None,
-    str | None,
-    float | None,
-    float | None,
-    float | None,
-    _Time,
-]
-_decode_line: Final = {
-    b'["a"': msgspec.json.Decoder(tuple[str, int, AttemptKey]).decode,
-    b'["s"': msgspec.json.Decoder(tuple[str, int, _Pid, int, _Slot]).decode,
-    b'["x"': msgspec.json.Decoder(_End).decode,
-}
-"""By their first bytes, what the lines of a spool must be."""
 
 
 class _Launcher:
@@ -89,40 +71,6 @@ class _Launcher:
         self.hello: list[Any] | None = None
 
 
-class _Spooled:
-    """What the spools of one launcher say of one attempt."""
-
-    __slots__ = (
-        *("begun", "end", "grace_s", "key", "kill_at", "pid", "remains", "slot", "ticks", "timeout_at"),
-        *("token", "why"),
-    )
-
-    def __init__(self, token: int, key: AttemptKey) -> None:
-        self.token = token
-        self.key = key
-        self.begun = True
-        """False: others accepted before it had not been started either, so no process of it was ever made."""
-        self.remains: _Remains | None = None
-        self.pid = 0
-        self.ticks = 0
-        self.slot = ""
-        self.kill_at = 0.0
-        self.timeout_at = 0.0
-        self.grace_s = 0.0
-        self.why: Any = ""
-        self.end: AttemptEnd | None = None
-
-
-class _Remains:
-    """The spools of a dead launcher, which must stay while attempts of it are watched."""
-
-    __slots__ = ("paths", "watched")
-
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
-        self.watched = 0
-
-
 class LocalRunner:
     """Launchers on this machine, one for each CPU up to eight."""
 
@@ -135,7 +83,7 @@ class LocalRunner:
         self._by_fd: dict[int, _Launcher] = {}
         self._where: dict[AttemptKey, tuple[_Launcher, int]] = {}
         self._ready: deque[tuple[AttemptKey, AttemptEnd]] = deque()
-        self._adopted: dict[int, _Spooled] = {}
+        self._adopted: dict[int, Spooled] = {}
         """pidfd -> an attempt whose launcher is gone."""
         self._reaped: dict[tuple[int, int], int] = {}
         """(pid, start in ticks) -> wait status, of the last processes that became ours and ended at once."""
@@ -238,29 +186,24 @@ class LocalRunner:
         self._poller.register(conn.fileno(), select.EPOLLIN)
         return launcher
 
-    def recover(self, running: set[AttemptKey]) -> set[AttemptKey]:
+    def recover(self, running: set[AttemptKey], unreadable: Container[str] = ()) -> set[AttemptKey]:
         """Find again what an earlier manager had started.
 
         Ends that spools hold come with the next `collect`; what still runs is watched on. Gives those of
         `running` that no launcher ever accepted: they may be started as if for the first time.
+        Spools that tell of `unreadable` jobs stay, for a version that can read those.
         `BaseUnusable` when another user's launchers may have them.
         """
-        unknown = set(running)
-        spools: dict[str, list[Path]] = {}
-        for path in sorted(self._base.runtime.glob("*.spool")):
-            if found := _SPOOL_NAME.fullmatch(path.name):
-                spools.setdefault(found["launcher"], []).append(path)
-                if running and not os.access(path, os.R_OK):
-                    raise _of_another_user(path)
-        best: dict[AttemptKey, tuple[int, _Launcher | None, _Spooled]] = {}
-        dead: list[_Remains] = []
-        for name, paths in spools.items():
+        best: dict[AttemptKey, tuple[int, _Launcher | None, Spooled]] = {}
+        dead: list[Remains] = []
+        for name, paths in self._spools(must_be_readable=bool(running)).items():
             launcher = self._reconnect(name)  # before reading: what it still had to accept is in the spool then
             alive = set(launcher.hello[3]) if launcher is not None and launcher.hello is not None else set()
-            remains = _Remains(paths)
-            for attempt in _read_spools(paths).values():
+            remains = Remains(paths)
+            for attempt in read_spools(paths).values():
                 attempt.remains = remains
-                worth = _worth(attempt, alive)
+                remains.watched += attempt.key.job in unreadable
+                worth = worth_of(attempt, alive)
                 # One that was handed over again, never begun by a first launcher, stands in two spools.
                 if attempt.key in running and worth > best.get(attempt.key, (0,))[0]:
                     best[attempt.key] = (worth, launcher, attempt)
@@ -268,22 +211,35 @@ class LocalRunner:
                 dead.append(remains)
                 with contextlib.suppress(OSError):
                     (self._base.runtime / f"{name}.sock").unlink()
-            else:
+            elif not remains.watched:
                 self.finished_spools += paths[:-1]
-        for key, (_, launcher, attempt) in best.items():
-            unknown.discard(key)
-            if attempt.end is not None:
-                self._ready.append((key, attempt.end))
-            elif launcher is None:
-                self._adopt(attempt)
-            elif attempt.token in launcher.hello[3]:  # type: ignore[index]
-                launcher.tokens[attempt.token] = key
-                self._where[key] = (launcher, attempt.token)
-            else:
-                self._ready.append((key, _lost("its launcher does not know it any more")))
+        for _, launcher, attempt in best.values():
+            self._take_back(launcher, attempt)
         for remains in dead:
             self._let_go(remains)
-        return unknown
+        return running - best.keys()
+
+    def _spools(self, *, must_be_readable: bool) -> dict[str, list[Path]]:
+        """The spool files that are there, by launcher, oldest first."""
+        spools: dict[str, list[Path]] = {}
+        for path in sorted(self._base.runtime.glob("*.spool")):
+            if found := SPOOL_NAME.fullmatch(path.name):
+                spools.setdefault(found["launcher"], []).append(path)
+                if must_be_readable and not os.access(path, os.R_OK):
+                    raise _of_another_user(path)
+        return spools
+
+    def _take_back(self, launcher: _Launcher | None, attempt: Spooled) -> None:
+        """Go on with an attempt of an earlier manager, as far as it got."""
+        if attempt.end is not None:
+            self._ready.append((attempt.key, attempt.end))
+        elif launcher is None or launcher.hello is None:
+            self._adopt(attempt)
+        elif attempt.token in launcher.hello[3]:
+            launcher.tokens[attempt.token] = attempt.key
+            self._where[attempt.key] = (launcher, attempt.token)
+        else:
+            self._ready.append((attempt.key, lost("its launcher does not know it any more")))
 
     def _reconnect(self, name: str) -> _Launcher | None:
         conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -297,10 +253,10 @@ class LocalRunner:
         finally:
             os.close(folder)
 
-    def _adopt(self, attempt: _Spooled) -> None:
+    def _adopt(self, attempt: Spooled) -> None:
         """Watch a process whose launcher is gone."""
         if not attempt.pid and not self._find_by_mark(attempt):
-            self._ready.append((attempt.key, _lost("its launcher was killed while starting it")))
+            self._ready.append((attempt.key, lost("its launcher was killed while starting it")))
             return
         if attempt.slot:
             self._name_slot(attempt)
@@ -315,23 +271,23 @@ class LocalRunner:
                 None,
             )
         if status is not None:
-            self._ready.append((attempt.key, _end_by_status(attempt, status)))
+            self._ready.append((attempt.key, end_by_status(attempt, status)))
             return
         try:
             pidfd = os.pidfd_open(attempt.pid)
         except OSError:
-            self._ready.append((attempt.key, _lost("its launcher was killed and it ended unseen")))
+            self._ready.append((attempt.key, lost("its launcher was killed and it ended unseen")))
             return
         if not self._same_process(attempt):
             os.close(pidfd)
-            self._ready.append((attempt.key, _lost("its launcher was killed and it ended unseen")))
+            self._ready.append((attempt.key, lost("its launcher was killed and it ended unseen")))
             return
         self._adopted[pidfd] = attempt
         if attempt.remains is not None:
             attempt.remains.watched += 1
         self._poller.register(pidfd, select.EPOLLIN)
 
-    def _let_go(self, remains: _Remains) -> None:
+    def _let_go(self, remains: Remains) -> None:
         """The spools of a dead launcher may go, unless attempts of it are watched: a next manager needs them."""
         if not remains.watched:
             self.finished_spools += remains.paths
@@ -341,7 +297,7 @@ class LocalRunner:
         result = self._base.job(key.job).task_result(key.task, key.attempt)
         return b"AIR_EXECUTOR_RESULT=" + os.fsencode(result)
 
-    def _find_by_mark(self, attempt: _Spooled) -> bool:
+    def _find_by_mark(self, attempt: Spooled) -> bool:
         """Find the process of an attempt that was accepted, by the mark in its environment.
 
         A launcher killed between making a process and writing down its number leaves such a one.
@@ -349,7 +305,7 @@ class LocalRunner:
         mark = self._mark(attempt.key)
         for name in os.listdir("/proc"):
             # Only the leader of its group, not its children.
-            if name.isdigit() and _has_mark(name, mark) and (fields := _stat(name)) and fields[2] == name:
+            if name.isdigit() and has_mark(name, mark) and (fields := stat_fields(name)) and fields[2] == name:
                 attempt.pid, attempt.ticks = int(name), int(fields[19])
                 with contextlib.suppress(OSError):
                     slot = os.path.basename(os.readlink(f"/proc/{name}/fd/1"))
@@ -357,18 +313,18 @@ class LocalRunner:
                 return True
         return False
 
-    def _same_process(self, attempt: _Spooled) -> bool:
+    def _same_process(self, attempt: Spooled) -> bool:
         """Whether its pid is still the process that was started for it."""
-        fields = _stat(attempt.pid)
+        fields = stat_fields(attempt.pid)
         if fields is None:
             return False
         between = abs(int(fields[19]) - attempt.ticks)
         # The launcher looks at the clock before it asks for a process; on a busy machine that takes its time.
         return between <= NEAR_TICKS or (
-            between <= MAX_START_TICKS and _has_mark(attempt.pid, self._mark(attempt.key))
+            between <= MAX_START_TICKS and has_mark(attempt.pid, self._mark(attempt.key))
         )
 
-    def _name_slot(self, attempt: _Spooled) -> None:
+    def _name_slot(self, attempt: Spooled) -> None:
         logs = self._base.jobs / attempt.key.job / "logs"
         target = logs / f"{file_stem(attempt.key.task)}.log"
         with contextlib.suppress(OSError):
@@ -443,9 +399,9 @@ class LocalRunner:
             if attempt.key == key:
                 self._end_adopted(attempt, "cancelled", grace_s)
 
-    def _end_adopted(self, attempt: _Spooled, why: str, grace_s: float) -> None:
-        _signal_group(attempt.pid, signal.SIGTERM)
-        _signal_group(attempt.pid, signal.SIGCONT)
+    def _end_adopted(self, attempt: Spooled, why: str, grace_s: float) -> None:
+        signal_group(attempt.pid, signal.SIGTERM)
+        signal_group(attempt.pid, signal.SIGCONT)
         attempt.why = why
         attempt.timeout_at = 0.0
         attempt.kill_at = time.monotonic() + grace_s
@@ -477,8 +433,8 @@ class LocalRunner:
             if info.si_pid in by_pid:
                 self._adopted_ended(by_pid.pop(info.si_pid))
             else:
-                if fields := _stat(info.si_pid):  # perhaps of a launcher whose death is not known yet
-                    self._reaped[info.si_pid, int(fields[19])] = _status_of(info)
+                if fields := stat_fields(info.si_pid):  # perhaps of a launcher whose death is not known yet
+                    self._reaped[info.si_pid, int(fields[19])] = status_of(info)
                     if len(self._reaped) > KEPT_ENDS:
                         del self._reaped[next(iter(self._reaped))]
                 for launcher in self._launchers.values():
@@ -514,7 +470,7 @@ class LocalRunner:
             if attempt.timeout_at and attempt.timeout_at <= time.monotonic():
                 self._end_adopted(attempt, "timeout", attempt.grace_s)
             elif attempt.kill_at and attempt.kill_at <= time.monotonic():
-                _signal_group(attempt.pid, signal.SIGKILL)
+                signal_group(attempt.pid, signal.SIGKILL)
                 attempt.kill_at = 0.0
         if self._open_again_at and self._open_again_at <= time.monotonic():
             self._open()
@@ -573,7 +529,7 @@ class LocalRunner:
                 key = launcher.tokens.pop(message[1], None)
                 if key is not None:
                     self._where.pop(key, None)
-                    self._ready.append((key, _end_of(message)))
+                    self._ready.append((key, end_of(message)))
             elif message[0] == "left":
                 left = AttemptKey(*message[2])
                 log.info("job %s: task %r left processes behind; they are ended", left.job, left.task)
@@ -592,8 +548,8 @@ class LocalRunner:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 launcher.process.wait(1.0)
         paths = sorted(self._base.runtime.glob(f"{launcher.name}.*.spool"))
-        spooled = _read_spools(paths)
-        remains = _Remains(paths)
+        spooled = read_spools(paths)
+        remains = Remains(paths)
         for token, key in launcher.tokens.items():
             self._where.pop(key, None)
             attempt = spooled.get(token)
@@ -612,126 +568,20 @@ class LocalRunner:
     def _adopted_ended(self, pidfd: int) -> None:
         attempt = self._adopted.pop(pidfd)
         self._poller.unregister(pidfd)
-        status = _wait_status(pidfd, attempt.pid)
+        status = wait_status(pidfd, attempt.pid)
         os.close(pidfd)
         if status is None:
-            end = _lost("its launcher was killed; it has ended, how is not known")
+            end = lost("its launcher was killed; it has ended, how is not known")
         else:
-            end = _end_by_status(attempt, status)
+            end = end_by_status(attempt, status)
         if attempt.why:
-            _signal_group(attempt.pid, signal.SIGKILL)  # what the first process left of its group
+            signal_group(attempt.pid, signal.SIGKILL)  # what the first process left of its group
             end.reason = attempt.why
             end.error = "timed out" if attempt.why == "timeout" else "cancelled while it ran"
         self._ready.append((attempt.key, end))
         if attempt.remains is not None:
             attempt.remains.watched -= 1
             self._let_go(attempt.remains)
-
-
-def _wait_status(pidfd: int, pid: int) -> int | None:
-    """The wait status of an ended process: as its parent, else as the kernel keeps it.
-
-    A process that nobody has waited for shows it in /proc; one that was waited for, in its pidfd (6.15 and later).
-    """
-    with contextlib.suppress(ChildProcessError):
-        info = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        if info is not None:
-            return _status_of(info)
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        if fields[0] in "ZX":
-            return int(fields[49])
-    return pidfd_exit_status(pidfd)
-
-
-def _status_of(info: os.waitid_result) -> int:
-    return info.si_status << 8 if info.si_code == os.CLD_EXITED else info.si_status
-
-
-def _end_by_status(attempt: _Spooled, status: int) -> AttemptEnd:
-    """The end of a process that was seen without its launcher."""
-    run_s = max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - attempt.ticks / os.sysconf("SC_CLK_TCK"))
-    end = AttemptEnd(ended_at=time.time(), run_s=run_s)
-    if os.WIFSIGNALED(status):
-        end.signal = _name_of(os.WTERMSIG(status))
-        end.reason, end.error = "signal", f"ended by {end.signal}"
-    else:
-        end.exit_code = os.WEXITSTATUS(status)
-        if end.exit_code:
-            end.reason, end.error = "exit", f"exit code {end.exit_code}"
-    return end
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # most real-time signals have no name
-        return f"SIG{number}"
-
-
-def _worth(attempt: _Spooled, alive: set[int]) -> int:
-    """How much a spool knows of an attempt; 0: that it was never begun."""
-    if attempt.end is not None:
-        return 4
-    if attempt.token in alive:
-        return 3
-    if attempt.pid:
-        return 2
-    return 1 if attempt.begun else 0
-
-
-def _end_of(message: Any) -> AttemptEnd:
-    _, _, code, signal_name, reason, error, run_s, cpu_s, memory_mb, ended_at = message
-    usage = None if cpu_s is None else Usage(cpu_s, memory_mb)
-    return AttemptEnd(
-        ended_at=ended_at,
-        exit_code=code,
-        signal=signal_name,
-        reason=reason,
-        error=error,
-        run_s=run_s,
-        usage=usage,
-    )
-
-
-def _lost(why: str) -> AttemptEnd:
-    return AttemptEnd(ended_at=time.time(), reason="lost", error=f"lost: {why}")
-
-
-def _read_spools(paths: list[Path]) -> dict[int, _Spooled]:
-    """Token -> attempt, from all segments of one launcher; a torn last line is passed over."""
-    attempts: dict[int, _Spooled] = {}
-    damaged = False
-    for path in paths:
-        try:
-            data = path.read_bytes()
-        except OSError:
-            damaged = True
-            continue
-        *lines, torn = data.split(b"\n")
-        for line in (*lines, torn):
-            try:
-                record = _decode_line[line[:4]](line)
-            except (KeyError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                damaged = damaged or (line is not torn and bool(line))
-                continue
-            token = record[1]
-            if record[0] == "a":
-                attempts.setdefault(token, _Spooled(token, record[2]))
-            elif (attempt := attempts.get(token)) is None:
-                continue
-            elif record[0] == "s":
-                attempt.pid, attempt.ticks, attempt.slot = record[2:]
-            else:
-                attempt.end = _end_of(record)
-    if damaged:
-        log.warning("%s: passed over damaged lines", paths[0])
-    else:
-        # Attempts are begun in order, and the start of one is written down before the next is begun.
-        waiting = [attempt for _, attempt in sorted(attempts.items()) if not attempt.pid and attempt.end is None]
-        for attempt in waiting[1:]:
-            attempt.begun = False
-    return attempts
 
 
 def _of_another_user(spool: Path) -> BaseUnusable:
@@ -742,23 +592,3 @@ def _of_another_user(spool: Path) -> BaseUnusable:
         f"{spool} belongs to {owner}, whose launchers may still run tasks of this folder: "
         f"let {owner} start the manager until those have ended"
     )
-
-
-def _stat(pid: int | str) -> list[str] | None:
-    """The fields of `/proc/<pid>/stat` from the state on."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-
-
-def _has_mark(pid: int | str, mark: bytes) -> bool:
-    try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-
-
-def _signal_group(pgid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pgid, number)

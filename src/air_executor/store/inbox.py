@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from air_executor.errors import InvalidInput
-from air_executor.store.files import sync_folder, write_all
+from air_executor.store.files import write_all
 
 __all__ = ["UntrustedFile", "append_records", "drop_files", "drop_records", "read_records"]
 
@@ -65,8 +65,12 @@ def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = 
         raise
     finally:
         os.close(fd)
-    part.rename(inbox / name)
-    sync_folder(inbox)
+    folder = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        part.rename(inbox / name)  # by its path: where the job has just been pruned this fails
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     knock(inbox.parent, mode)
     return name
 

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from air_executor import events as ev
 from air_executor.errors import JournalUnreadable
 
 __all__ = ["Journal", "JournalFollower", "read_journal"]
+
+
+_NO_EVENT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Journal:
@@ -89,7 +93,7 @@ def read_journal(path: Path) -> tuple[list[ev.Event], int]:
     for number, line in enumerate(lines, 1):
         try:
             event = ev.decode_event(line)
-        except msgspec.DecodeError as error:
+        except _NO_EVENT as error:
             if number == len(lines) and not (number == 1 and _version(line) > ev.SCHEMA_VERSION):
                 return events, offset  # a torn write may hold a newline of the next record's place
             raise _unreadable(path, number, line, error) from None
@@ -101,7 +105,7 @@ def read_journal(path: Path) -> tuple[list[ev.Event], int]:
 
 
 def _version(line: bytes) -> int:
-    with contextlib.suppress(msgspec.DecodeError, AttributeError):
+    with contextlib.suppress(*_NO_EVENT, AttributeError):
         version = msgspec.json.decode(line).get("version")
         if isinstance(version, int):
             return version
@@ -158,7 +162,7 @@ class JournalFollower:
                 self._offset += len(line) + 1
                 try:
                     event = ev.decode_event(line)
-                except msgspec.DecodeError:
+                except _NO_EVENT:
                     continue
                 yield fresh, event
                 fresh = False

@@ -231,7 +231,11 @@ def remove(base: Base, one: Ended) -> Freed:
 
 
 def _used_since(folder: JobFolder, one: Ended) -> bool:
-    return bool(drop_files(folder.inbox)) or any(
+    return bool(drop_files(folder.inbox)) or _changed(folder, one)
+
+
+def _changed(folder: JobFolder, one: Ended) -> bool:
+    return any(
         (now is None) != (then is None) or (now is not None and not now.same_content(then))
         for now, then in zip(_look(folder), one.seen, strict=True)
     )
@@ -245,6 +249,8 @@ def _put_back(base: Base, one: Ended, away: Path) -> None:
     taker.create()
     for name in drop_files(away / "inbox"):
         (away / "inbox" / name).rename(taker.inbox / name)
+    if _changed(JobFolder(base, away.name), one):  # another run had begun in it: kept, as a job of another name
+        away.rename(base.jobs / f"put-aside-{os.urandom(6).hex()}")
 
 
 def remove_leftovers(base: Base) -> Freed:
