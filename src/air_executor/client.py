@@ -19,7 +19,7 @@ from air_executor.jobfile import JobFile, load_job_file, parse_job
 from air_executor.masking import mask_event
 from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
 from air_executor.names import check_job_name, file_stem, new_job_id
-from air_executor.store.files import sync_folder, write_atomically
+from air_executor.store.files import read_regular, sync_folder, write_atomically
 from air_executor.store.inbox import drop_files, drop_name, drop_records, read_records
 from air_executor.store.journal import JournalFollower
 from air_executor.store.layout import Base, JobFolder
@@ -342,6 +342,6 @@ def _record(raw: dict[str, Any], task_id: str, job_name: str, now: str) -> dict[
 
 def _read_json(path: Path) -> Any:
     try:
-        return msgspec.json.decode(path.read_bytes())
+        return msgspec.json.decode(read_regular(path))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None

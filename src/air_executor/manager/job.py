@@ -33,7 +33,7 @@ from air_executor.model import (
 )
 from air_executor.names import automatic_id, file_stem, new_job_id
 from air_executor.runners.base import RunContext
-from air_executor.store.files import Identity, identity, write_atomically
+from air_executor.store.files import Identity, identity, open_regular, read_regular, write_atomically
 from air_executor.store.inbox import drop_files
 from air_executor.store.journal import Journal, read_journal
 from air_executor.store.layout import JobFolder
@@ -68,7 +68,7 @@ class EndedJob(Struct, frozen=True, gc=False):
         if max(tasks.mtime_ns, journal.mtime_ns) > state.mtime_ns or drop_files(folder.inbox):
             return None
         try:
-            raw = msgspec.json.decode(folder.state.read_bytes())
+            raw = msgspec.json.decode(read_regular(folder.state))
             if raw["state"] not in ENDED_STATES or not _tells_of_end(folder.journal, raw["id"], raw["state"]):
                 return None
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
@@ -155,7 +155,7 @@ class ManagedJob:
         for view in (self.views.state, self.views.tasks):
             with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
                 known = identity(view.path)
-                raw = msgspec.json.decode(view.path.read_bytes())
+                raw = msgspec.json.decode(read_regular(view.path))
                 if type(raw) is dict:
                     ours = raw.get("id") == run.id
                 else:
@@ -166,12 +166,12 @@ class ManagedJob:
         """A run that waited for this one when the manager ended."""
         if not self._next_state_path.exists() or self.run is None:
             return
-        state = msgspec.json.decode(self._next_state_path.read_bytes())
+        state = msgspec.json.decode(read_regular(self._next_state_path))
         if state.get("id") == self.run.id:
             return  # it has begun; the file is about to be removed
         self._next_state = state
         if self._next_tasks_path.exists():
-            self._next_tasks = msgspec.json.decode(self._next_tasks_path.read_bytes())
+            self._next_tasks = msgspec.json.decode(read_regular(self._next_tasks_path))
 
     def _open(self, run: Run) -> None:
         self.folder.create()
@@ -304,7 +304,7 @@ class ManagedJob:
         log.error("job %s: %s", self.name, why)
         raw: dict[str, Any] = {}
         with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-            found = msgspec.json.decode(self.folder.state.read_bytes())
+            found = msgspec.json.decode(read_regular(self.folder.state))
             raw = found if type(found) is dict else {}
         raw |= {"name": self.name, "state": "failed", "reason": "unreadable", "error": why}
         with contextlib.suppress(OSError):
@@ -688,7 +688,7 @@ def _new_to(run: Run, items: list[Any]) -> list[Any]:
 
 def _tells_of_end(journal: Path, run_id: str, state: str) -> bool:
     """Whether a journal is that of run `run_id` and says last that it ended in `state`; reads its two ends only."""
-    with journal.open("rb") as file:
+    with open(open_regular(journal), "rb") as file:
         if msgspec.json.decode(file.readline()).get("id") != run_id:
             return False
         file.seek(max(0, journal.stat().st_size - TAIL_BYTES))

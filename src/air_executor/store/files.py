@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,7 +16,9 @@ __all__ = [
     "being_written",
     "exchange",
     "identity",
+    "open_regular",
     "place_new",
+    "read_regular",
     "rename_new",
     "sync_folder",
     "write_atomically",
@@ -49,6 +52,21 @@ def identity(path: str | Path | int) -> Identity | None:
     except FileNotFoundError:
         return None
     return Identity(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+
+def open_regular(path: str | Path) -> int:
+    """Open a file that anybody may have put there for reading: no link is followed, no pipe waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return fd
+
+
+def read_regular(path: str | Path) -> bytes:
+    """The content of a file that anybody may have put there."""
+    with open(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def write_atomically(path: Path, data: bytes, *, sync: bool = False, mode: int = 0o600) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from air_executor import events as ev
 from air_executor.errors import JournalUnreadable
+from air_executor.store.files import open_regular, read_regular
 
 __all__ = ["Journal", "JournalFollower", "read_journal"]
 
@@ -85,7 +86,12 @@ def read_journal(path: Path) -> tuple[list[ev.Event], int]:
 
     Raises `JournalUnreadable` for a newer version, or a damaged line that is not the last.
     """
-    data = path.read_bytes()
+    try:
+        data = read_regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise JournalUnreadable(f"{path}: {error.strerror}") from None
     end = data.rfind(b"\n") + 1
     lines = data[:end].split(b"\n")[:-1]
     events: list[ev.Event] = []
@@ -143,7 +149,7 @@ class JournalFollower:
                 yield from self._events(False, at_most)
                 return
             yield from self._events(False, 1 << 62)  # the end of the run that was moved away
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = open_regular(self.path)
         except FileNotFoundError:
             return
         self.close()
