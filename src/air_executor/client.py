@@ -343,5 +343,5 @@ def _record(raw: dict[str, Any], task_id: str, job_name: str, now: str) -> dict[
 def _read_json(path: Path) -> Any:
     try:
         return msgspec.json.decode(read_regular(path))
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -47,10 +47,21 @@ def load_job_file(path: Path, params: dict[str, str] | None = None) -> JobFile:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     raw = _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
+    _check_text(path, raw)
     try:
         return parse_job(raw, path.stem, params or {}, {"job_dir": str(path.resolve().parent)})
     except InvalidInput as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+def _check_text(path: Path, raw: Any) -> None:
+    """Refuse what no view could show: half of a surrogate pair, dates and sets of YAML, an alias of itself."""
+    try:
+        json.dumps(raw, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{path}: holds text that is not valid Unicode (half of a surrogate pair)") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path}: expected what JSON can hold: {error}") from None
 
 
 def _read_json(path: Path, text: str) -> Any:

@@ -27,6 +27,8 @@ NEEDED = ("useradd", "userdel", "groupadd", "groupdel")
 PACKAGES = ("click", "msgspec", "yaml")
 SECRET = "only-for-the-group"
 
+os.environ["PATH"] += ":/usr/sbin:/sbin"  # where they are, and where a short PATH does not look
+
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, NEEDED)),
     reason="making users needs root, useradd and groupadd",

@@ -86,7 +86,9 @@ class World:
             run.stops.clear()
             run.check_invariants()
         job.flush()
-        while job.views_due(self.now + 100) is not None and job.run is not None:
+        for _ in range(20):
+            if job.run is None or job.views_due(self.now + 100) is None:
+                break
             job.write_views(self.now + 100)
             job.look(self.now)
             job.flush()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from air_executor.store.files import Identity, being_written, identity
+from air_executor.store.files import Identity, being_written, identity, open_regular
 
 __all__ = ["ForeignFile", "NotReadable", "open_for_writing"]
 
@@ -38,7 +38,7 @@ class ForeignFile:
         Raises `NotReadable` when it has not changed for two seconds and still makes no sense.
         """
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            fd = open_regular(path)
         except FileNotFoundError:
             return None
         except OSError as error:

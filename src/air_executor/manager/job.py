@@ -44,6 +44,9 @@ __all__ = ["EndedJob", "ManagedJob"]
 
 log = logging.getLogger("air_executor.manager")
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What `msgspec.json.decode` raises for what is not JSON."""
+
 TAIL_BYTES: Final = 16_384
 MAX_RESULT_BYTES: Final = 1_048_576
 STATE_KEYS: Final = OPTION_FIELDS | {
@@ -71,7 +74,7 @@ class EndedJob(Struct, frozen=True, gc=False):
             raw = msgspec.json.decode(read_regular(folder.state))
             if raw["state"] not in ENDED_STATES or not _tells_of_end(folder.journal, raw["id"], raw["state"]):
                 return None
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError, AttributeError):
+        except (OSError, *UNREADABLE, TypeError, KeyError, AttributeError):
             return None
         return cls(here.inode, state, tasks)
 
@@ -147,13 +150,13 @@ class ManagedJob:
             self._recognise_views(self.run)
         for leftover in (*self.views.tasks.leftovers(), *self.views.state.leftovers()):
             self._displaced[leftover] = ForeignFile()
-        self._recall_next_run()
+        self._recall_next_run(now)
         self.views.touch()
 
     def _recognise_views(self, run: Run) -> None:
         """After a restart: which of the views of an ended run are ours."""
         for view in (self.views.state, self.views.tasks):
-            with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+            with contextlib.suppress(OSError, *UNREADABLE):
                 known = identity(view.path)
                 raw = msgspec.json.decode(read_regular(view.path))
                 if type(raw) is dict:
@@ -162,16 +165,20 @@ class ManagedJob:
                     ours = type(raw) is list and len(raw) == run.total and all(_is_ours(run, item) for item in raw)
                 view.known = known if ours else None
 
-    def _recall_next_run(self) -> None:
+    def _recall_next_run(self, now: float) -> None:
         """A run that waited for this one when the manager ended."""
         if not self._next_state_path.exists() or self.run is None:
             return
-        state = msgspec.json.decode(read_regular(self._next_state_path))
-        if state.get("id") == self.run.id:
-            return  # it has begun; the file is about to be removed
-        self._next_state = state
-        if self._next_tasks_path.exists():
-            self._next_tasks = msgspec.json.decode(read_regular(self._next_tasks_path))
+        try:
+            state = msgspec.json.decode(read_regular(self._next_state_path), type=dict)
+            if state.get("id") == self.run.id:
+                return  # it has begun; the file is about to be removed
+            self._next_state = state
+            if self._next_tasks_path.exists():
+                self._next_tasks = msgspec.json.decode(read_regular(self._next_tasks_path), type=list)
+        except (OSError, *UNREADABLE) as error:
+            kept = self.aside.move(self._next_state_path, "next-state.bad")
+            self.run.warn(f"a run that waited for this one cannot be read ({error}); kept as {kept}", now)
 
     def _open(self, run: Run) -> None:
         self.folder.create()
@@ -303,7 +310,7 @@ class ManagedJob:
         self.broken = why
         log.error("job %s: %s", self.name, why)
         raw: dict[str, Any] = {}
-        with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(OSError, *UNREADABLE):
             found = msgspec.json.decode(read_regular(self.folder.state))
             raw = found if type(found) is dict else {}
         raw |= {"name": self.name, "state": "failed", "reason": "unreadable", "error": why}
@@ -611,7 +618,7 @@ class ManagedJob:
         elif data.strip():
             try:
                 end.result = msgspec.json.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 problem = f"its result is not JSON: {error}"
         if problem is not None:
             end.reason, end.error = end.reason or "exit", problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from air_executor.store.journal import Journal
 
 __all__ = ["Syncer"]
+
+log = logging.getLogger("air_executor.manager")
 
 
 class Syncer(threading.Thread):
@@ -54,7 +57,10 @@ class Syncer(threading.Thread):
         """Run the actions whose time has come; False when there were none."""
         found = False
         while self._finished:
-            self._finished.popleft()()
+            try:
+                self._finished.popleft()()
+            except OSError as error:  # what could not be removed is in nobody's way
+                log.warning("cannot clean up: %s", error)
             found = True
         return found
 

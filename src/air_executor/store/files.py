@@ -46,10 +46,10 @@ class Identity(NamedTuple):
 
 
 def identity(path: str | Path | int) -> Identity | None:
-    """The identity of a path or open file; None when there is no such file."""
+    """The identity of a path or open file; None when there is no such file. A link is taken for itself."""
     try:
-        info = os.stat(path)
-    except FileNotFoundError:
+        info = os.fstat(path) if isinstance(path, int) else os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return Identity(info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 

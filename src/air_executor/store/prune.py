@@ -21,7 +21,7 @@ from msgspec import Struct
 from air_executor.errors import InvalidInput
 from air_executor.model import ENDED_STATES
 from air_executor.names import file_stem
-from air_executor.store.files import Identity, identity, rename_new
+from air_executor.store.files import Identity, identity, read_regular, rename_new
 from air_executor.store.inbox import drop_files
 from air_executor.store.layout import Base, JobFolder
 from air_executor.times import from_iso
@@ -91,7 +91,7 @@ def _ended_job(folder: JobFolder) -> Ended:
     """The job, if its state and its journal both say that it has ended and nothing waits in it."""
     try:
         seen = _look(folder)
-        raw = msgspec.json.decode(folder.state.read_bytes())
+        raw = msgspec.json.decode(read_regular(folder.state))
         state, run = raw["state"], raw["id"]
         if state not in ENDED_STATES:
             raise NotEnded(f"it is {state}" if isinstance(state, str) else "its state is not known")
@@ -132,7 +132,7 @@ def _earlier_runs(folder: JobFolder) -> Iterator[Ended]:
             if path.is_symlink():
                 continue
             run, at = _first_and_end(path / "journal.jsonl")
-            state = msgspec.json.decode((path / "state.json").read_bytes())["state"]
+            state = msgspec.json.decode(read_regular(path / "state.json"))["state"]
             if at is not None and state in ENDED_STATES and file_stem(run) == stem:
                 yield Ended(folder.name, run, True, state, at, path, ())
 

@@ -16,6 +16,7 @@ from air_executor.errors import InvalidInput, JournalUnreadable
 from air_executor.events import SCHEMA_VERSION
 from air_executor.model import ENDED_STATES
 from air_executor.names import check_job_name
+from air_executor.store.files import open_regular, read_regular
 from air_executor.store.inbox import drop_files
 from air_executor.store.journal import read_journal
 from air_executor.store.layout import Base, JobFolder
@@ -116,7 +117,7 @@ def _look_at(folder: JobFolder, found: JobsFound) -> None:
 
 def _state(folder: JobFolder) -> dict[str, Any]:
     try:
-        raw = msgspec.json.decode(folder.state.read_bytes())
+        raw = msgspec.json.decode(read_regular(folder.state))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
     return raw if isinstance(raw, dict) else {}
@@ -152,7 +153,7 @@ def _check_journal(folder: JobFolder, found: JobsFound, *, whole: bool) -> None:
         if end < size and folder.journal.stat().st_size == size:
             found.torn.append(folder.name)
         return
-    with folder.journal.open("rb") as file:
+    with open(open_regular(folder.journal), "rb") as file:
         line = file.readline(1_000_000)
     try:
         version = msgspec.json.decode(line)["version"]
