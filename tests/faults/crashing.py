@@ -7,7 +7,9 @@ The product's code is not changed: the functions it calls are wrapped before it 
 
     effect     a key of `EFFECTS`
     n          the call at which to die, from 1 on
-    how        before the call | torn (half of the data is written) | after it
+    how        before the call | torn (half of the data is written) | after it | fails (nobody dies: the system says no)
+    error      which error `fails` gives, by name
+    times      how many calls in a row `fails`
     fuse       optional: a file; only who can remove it dies (so that one of several processes does)
     exchange   false: as on a file system that cannot exchange two names
     settings   of the manager
@@ -18,6 +20,7 @@ The product's code is not changed: the functions it calls are wrapped before it 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -69,16 +72,21 @@ def _die(effect: str, arguments: tuple[Any, ...]) -> None:
 def _due(effect: str) -> bool:
     with _lock:
         _calls[effect] += 1
-        return _plan.get("effect") == effect and _calls[effect] == _plan["n"]
+        times = _plan.get("times", 1)
+        return _plan.get("effect") == effect and _plan["n"] <= _calls[effect] < _plan["n"] + times
 
 
 def wrapped(effect: str, call: Callable[..., Any], data_at: int | None = None) -> Callable[..., Any]:
     """`call`, counted, and deadly when its turn comes; `data_at`: which argument holds what is written."""
 
     def counted(*arguments: Any, **named: Any) -> Any:
-        if not _due(effect) or not _mine():
-            return call(*arguments, **named)
+        due = _due(effect)
         how = _plan.get("how", "before")
+        if due and how == "fails":
+            code = getattr(errno, _plan["error"])
+            raise OSError(code, os.strerror(code))
+        if not due or not _mine():
+            return call(*arguments, **named)
         if how == "before":
             _die(effect, arguments)
         if how == "torn" and data_at is not None:

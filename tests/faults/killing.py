@@ -72,11 +72,15 @@ class Faulty:
         manager.kill()
         manager.wait()
 
+    def look_on(self, manager: subprocess.Popen[bytes], seconds: float) -> None:
+        """Let it work for a moment; it must not end by itself."""
+        time.sleep(seconds)
+        self.runs(manager)
+
     def crash_after(self, seconds: float) -> None:
         """Run a manager for a moment, then kill it."""
         manager = self.start()
-        time.sleep(seconds)
-        self.runs(manager)
+        self.look_on(manager, seconds)
         self.kill(manager)
 
     def finish(self, folder: Path, job_id: str | None = None, **plan: Any) -> dict[str, Any]:

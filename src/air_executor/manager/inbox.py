@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -54,8 +55,17 @@ class JobInbox:
                 self._grown.add(name)
 
     def forget_offsets(self) -> None:
-        """A new run: its tasks' files are read from their beginning."""
+        """Read the files of tasks from their beginning again."""
         self._offsets.clear()
+
+    def begin_run(self) -> None:
+        """Remove what tasks of an earlier run left: their files have the names that the new run's will have."""
+        self._offsets.clear()
+        for folder in (self._folder, self._job.folder.results):
+            with contextlib.suppress(OSError):
+                for name in os.listdir(folder):
+                    if name.endswith((".jsonl", ".json")) and not name.endswith(DROP_SUFFIX):
+                        (folder / name).unlink()
 
     # ---- dropped files -------------------------------------------------------------------------
 
@@ -91,12 +101,8 @@ class JobInbox:
         decoded = [record for _, line in records if (record := self._decoded(path.name, line)) is not None]
         submits = [record for record in decoded if record.get("request") == "submit"]
         if submits:
-            if job.active:
-                return False
-            for record in submits:
-                state, tasks = record.get("state"), record.get("tasks")
-                job.begin(state if type(state) is dict else {}, tasks if type(tasks) is list else [], now)
-            return True
+            begun = [self._submit(record, now) for record in submits]
+            return all(begun)
         run = job.run if job.active else job.ensure_run(now)
         if run is None:
             return not decoded  # the job itself is still being written
@@ -105,6 +111,20 @@ class JobInbox:
             self._carry_out(run, key, decoded, now)
             run.emit(ev.RequestDone(at=to_iso(now), request=key))
             job.views.touch()
+        return True
+
+    def _submit(self, record: dict[str, Any], now: float) -> bool:
+        """Begin a submitted run, unless it has begun before (its file outlived a crash). False: not yet."""
+        job = self._job
+        state, tasks = record.get("state"), record.get("tasks")
+        state = state if type(state) is dict else {}
+        job.ensure_run(now)
+        if job.has_begun(state.get("id")):
+            return True
+        if job.active or job.forming:
+            return False
+        job.set_stray_tasks_aside()
+        job.begin(state, tasks if type(tasks) is list else [], now)
         return True
 
     def _decoded(self, name: str, line: bytes) -> dict[str, Any] | None:

@@ -153,6 +153,24 @@ class ManagedJob:
         self._recall_next_run(now)
         self.views.touch()
 
+    @property
+    def forming(self) -> bool:
+        """Whether a `state.json` stands in the folder that no run has begun from."""
+        if self.run is not None or self.folder.journal.exists():
+            return False
+        return self.folder.state.exists()
+
+    def set_stray_tasks_aside(self) -> None:
+        """A `tasks.json` without state and journal must not be taken for additions to a submitted run."""
+        if not self.folder.journal.exists() and self.folder.tasks.exists():
+            self.aside.move(self.folder.tasks, "tasks.json.left")
+
+    def has_begun(self, run_id: object) -> bool:
+        """Whether this is the id of the present run or of one in `runs/`."""
+        if not isinstance(run_id, str) or not run_id:
+            return False
+        return (self.run is not None and self.run.id == run_id) or (self.folder.runs / file_stem(run_id)).exists()
+
     def _recognise_views(self, run: Run) -> None:
         """After a restart: which of the views of an ended run are ours."""
         for view in (self.views.state, self.views.tasks):
@@ -162,7 +180,7 @@ class ManagedJob:
                 if type(raw) is dict:
                     ours = raw.get("id") == run.id
                 else:
-                    ours = type(raw) is list and len(raw) == run.total and all(_is_ours(run, item) for item in raw)
+                    ours = type(raw) is list and all(_is_ours(run, item) for item in raw)  # be it an old one
                 view.known = known if ours else None
 
     def _recall_next_run(self, now: float) -> None:
@@ -171,8 +189,10 @@ class ManagedJob:
             return
         try:
             state = msgspec.json.decode(read_regular(self._next_state_path), type=dict)
-            if state.get("id") == self.run.id:
-                return  # it has begun; the file is about to be removed
+            if self.has_begun(state.get("id")):
+                self._next_state_path.unlink()
+                self._next_tasks_path.unlink(missing_ok=True)
+                return
             self._next_state = state
             if self._next_tasks_path.exists():
                 self._next_tasks = msgspec.json.decode(read_regular(self._next_tasks_path), type=list)
@@ -223,7 +243,7 @@ class ManagedJob:
                 extra={key: value for key, value in state.items() if key not in STATE_KEYS},
             )
         )
-        self.inbox.forget_offsets()
+        self.inbox.begin_run()
         self._open(run)
         if problem is not None:
             run.find_defect("invalid", problem, now)
@@ -265,6 +285,9 @@ class ManagedJob:
         write_atomically(target / "state.json", render_state(run), mode=self._mode)
         if self.folder.logs.exists() and not (target / "logs").exists():
             self.folder.logs.rename(target / "logs")
+        if self._next_state is None and not self.views.state.changed() and self.views.tasks.changed():
+            # No `state.json` of a next run goes with it: a version from before a crash, or late additions.
+            self.aside.move(self.views.tasks.path, "tasks.json.left")
         for view in (self.views.state, self.views.tasks):
             if not view.changed():
                 view.path.unlink(missing_ok=True)
@@ -343,6 +366,8 @@ class ManagedJob:
             self._displaced[path] = ForeignFile()
         self.views.displaced.clear()
         try:
+            if self.forming:
+                self._look_for_new_run(now)  # what stands in the folder came before what was dropped into it
             self.inbox.read_drops(now)
             run = self.run
             if run is not None and not run.ended:
@@ -472,10 +497,8 @@ class ManagedJob:
     def _take_state(self, run: Run, raw: dict[str, Any], now: float) -> None:
         """A `state.json` that names another run starts that run when this one has ended."""
         run_id = raw.get("id")
-        if not isinstance(run_id, str) or run_id in ("", run.id):
-            return
-        if (self.folder.runs / file_stem(run_id)).exists():
-            return  # an old view, written back late
+        if not isinstance(run_id, str) or not run_id or self.has_begun(run_id):
+            return  # the view of this run, or an old one, written back late
         self._next_state = raw
         write_atomically(self._next_state_path, msgspec.json.encode(raw), mode=self._mode)
         run.warn(f"run {run_id!r} waits for this one to end", now)
