@@ -62,7 +62,7 @@ def tasks_of(run: Run) -> list[Any]:
     return [(t.spec, t.status, t.reason, t.attempt, t.exit_code, t.result, t.error) for t in run.in_order]
 
 
-def test_a_journal_cut_at_every_byte_of_its_last_4_kB(base: Base) -> None:
+def test_a_journal_cut_at_every_byte_of_its_last_4_kib(base: Base) -> None:
     events = journal_events(tasks=60)
     data = ev.encode_events(events)
     assert len(data) > TAIL + 1_000
@@ -166,7 +166,7 @@ def whole_ends(spool: bytes) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("no_such_process")
-def test_a_spool_cut_at_every_byte_of_its_last_4_kB(base: Base) -> None:
+def test_a_spool_cut_at_every_byte_of_its_last_4_kib(base: Base) -> None:
     spool = spool_text(attempts=80)
     assert len(spool) > TAIL
     for cut in range(len(spool) - TAIL, len(spool) + 1):
@@ -293,9 +293,9 @@ def test_a_journal_of_a_newer_version_is_refused_and_taken_up_by_that_version(fa
     work = Workload(tmp_path)
     work.add("sleep", "sleep", 1.0)
     work.add("after", "ok", dependencies=["sleep"])
-    job_id = work.submit(faulty.base)
+    work.submit(faulty.base)
     manager = faulty.start()
-    wait_for(lambda: (work.effects / "sleep").exists(), "a task")
+    wait_for((work.effects / "sleep").exists, "a task")
     faulty.kill(manager)
     journal = faulty.base / "jobs" / work.name / "journal.jsonl"
     data = journal.read_bytes()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +57,7 @@ def test_a_launcher_killed_at(faulty: Faulty, tmp_path: Path, effect: str, how: 
         fuse.touch()
         plan = {"effect": effect, "n": n, "how": how, "fuse": str(fuse), "note": str(faulty.note)}
         manager = faulty.start(launcher=plan)
-        wait_for(lambda: faulty.runs(manager) and (not fuse.exists() or ended(folder)), "a crash")
+        wait_for(partial(_burnt_or_over, faulty, manager, fuse, folder), "a crash")
         died += not fuse.exists()
         time.sleep(0.1)  # the manager finds its launcher gone
         faulty.stop(manager)
@@ -63,6 +65,10 @@ def test_a_launcher_killed_at(faulty: Faulty, tmp_path: Path, effect: str, how: 
     assert died >= 1
     findings = verify(faulty, work, folder, lost_allowed=True)
     assert len(findings.lost) <= 2 * died, findings.lost
+
+
+def _burnt_or_over(faulty: Faulty, manager: subprocess.Popen[bytes], fuse: Path, folder: Path) -> bool:
+    return faulty.runs(manager) and (not fuse.exists() or ended(folder) is not None)
 
 
 def three_sleepers(root: Path) -> Workload:

@@ -109,9 +109,7 @@ def test_views_without_a_journal_are_imported(data: Path, folder: JobFolder) -> 
     assert job.run.ended
 
 
-def test_a_spool_of_a_launcher_that_is_gone(
-    data: Path, folder: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_spool_of_a_launcher_that_is_gone(data: Path, folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     for spool in data.glob("*.spool"):
         shutil.copy(spool, folder.base.runtime)
     poller = select.epoll()

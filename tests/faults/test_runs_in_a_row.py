@@ -145,7 +145,7 @@ def test_a_state_json_written_while_no_manager_runs_ends_no_job(faulty: Faulty, 
     os.rename(folder / "new", folder / "state.json")
     os.utime(folder / "state.json", (time.time() + 10, time.time() + 10))
     manager = faulty.start()
-    wait_for(lambda: (work.effects / "after").exists(), "the task that comes after", 15)
+    wait_for((work.effects / "after").exists, "the task that comes after", 15)
     wait_for(lambda: (s := ended(folder, job_id)) and s["progress"]["completed"] == 4, "the end", 15)
     faulty.stop(manager)
     findings = check(work, folder)

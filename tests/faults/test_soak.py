@@ -113,7 +113,9 @@ class Soak:
         quarters = []
         for first, last in ((0.25, 0.5), (0.75, 1.0)):
             values = [
-                mb for at, what, mb in self.memory if what == kind and begin + first * span <= at < begin + last * span
+                mb
+                for at, what, mb in self.memory
+                if what == kind and begin + first * span <= at < begin + last * span
             ]
             quarters.append(statistics.median(values) if values else 0.0)
         return quarters[0], quarters[1]
@@ -129,7 +131,9 @@ class Soak:
                 first, last = SOAK_S * part / 12, SOAK_S * (part + 1) / 12
                 values = [mb for at, what, mb in self.memory if what == kind and first <= at < last]
                 if values:
-                    lines.append(f"    {first:6.0f} s  {statistics.median(values):6.1f} MB  at most {max(values):6.1f}")
+                    lines.append(
+                        f"    {first:6.0f} s  {statistics.median(values):6.1f} MB  at most {max(values):6.1f}"
+                    )
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems[:50])])
 
 

@@ -218,8 +218,7 @@ def _compare_tasks(work: Workload, run: Run, lost: set[str], problems: list[str]
             problems.append(f"{key}: {real}, expected {outcome} ({task.error})")
         if task.attempt != work.attempts[key] and task.spec.id not in lost:
             problems.append(f"{key}: {task.attempt} attempts, expected {work.attempts[key]}")
-    for key in found.keys() - work.expected.keys():
-        problems.append(f"{key}: nobody queued it")
+    problems += [f"{key}: nobody queued it" for key in found.keys() - work.expected.keys()]
 
 
 def _effect(work: Workload, task_id: str) -> list[str]:
@@ -243,9 +242,8 @@ def _compare_effects(
                 problems.append(f"{task.spec.id}: attempt {attempt} ({event.reason}) had its effect {times} times")
         if lines:
             problems.append(f"{task.spec.id}: effects of attempts nobody journalled: {dict(lines)}")
-    for name in os.listdir(work.effects):
-        if name not in run.tasks and not name.startswith("."):
-            problems.append(f"{name}: had effects but is no task")
+    strangers = [name for name in os.listdir(work.effects) if name not in run.tasks and not name.startswith(".")]
+    problems += [f"{name}: had effects but is no task" for name in strangers]
 
 
 def _compare_views(run: Run, folder: Path, problems: list[str]) -> None:

@@ -185,17 +185,19 @@ class ManagedJob:
 
     def _recall_next_run(self, now: float) -> None:
         """A run that waited for this one when the manager ended."""
-        if not self._next_state_path.exists() or self.run is None:
+        if self.run is None:
             return
         try:
-            state = msgspec.json.decode(read_regular(self._next_state_path), type=dict)
-            if self.has_begun(state.get("id")):
-                self._next_state_path.unlink()
-                self._next_tasks_path.unlink(missing_ok=True)
-                return
-            self._next_state = state
             if self._next_tasks_path.exists():
                 self._next_tasks = msgspec.json.decode(read_regular(self._next_tasks_path), type=list)
+            if self._next_state_path.exists():
+                state = msgspec.json.decode(read_regular(self._next_state_path), type=dict)
+                if self.has_begun(state.get("id")):
+                    self._next_tasks = None
+                    self._next_state_path.unlink()
+                    self._next_tasks_path.unlink(missing_ok=True)
+                else:
+                    self._next_state = state
         except (OSError, *UNREADABLE) as error:
             kept = self.aside.move(self._next_state_path, "next-state.bad")
             self.run.warn(f"a run that waited for this one cannot be read ({error}); kept as {kept}", now)
@@ -409,11 +411,15 @@ class ManagedJob:
         items, view.known = found
         self._foreign_read = True
         if self._next_state is not None and not _continues(run, items):
-            self._next_tasks = items
-            write_atomically(self._next_tasks_path, msgspec.json.encode(items), mode=self._mode)
+            self._keep_next_tasks(items)
         else:
             self._queue_raw(run, items, now)
         self.views.touch()
+
+    def _keep_next_tasks(self, items: list[Any]) -> None:
+        """Keep a list that belongs to a run to come, since our own view takes its place."""
+        self._next_tasks = items
+        write_atomically(self._next_tasks_path, msgspec.json.encode(items), mode=self._mode)
 
     def _queue_raw(self, run: Run, items: list[Any], now: float) -> None:
         """Take the tasks of a raw list that are not known yet."""
@@ -469,6 +475,8 @@ class ManagedJob:
             del self._displaced[path]
             if name == "state.json":
                 self._take_state(run, found[0], now)
+            elif run.ended and not _continues(run, found[0]):
+                self._keep_next_tasks(found[0])
             elif run.ended:
                 self._set_late_aside(run, found[0], now)
             else:
@@ -555,11 +563,9 @@ class ManagedJob:
 
     def _new_tasks(self, now: float, *, fresh: bool) -> tuple[list[Any], Identity | None] | None:
         """The tasks of the run that is to begin; the view of the last run is never taken for them."""
-        if self._next_tasks is not None:
-            return self._next_tasks, None
         view = self.views.tasks
         if not fresh and not view.changed():
-            return None
+            return None if self._next_tasks is None else (self._next_tasks, None)
         found = self._foreign_tasks.read(view.path, list, now)
         if found is None and view.path.exists():
             self._look_again(now, 0.2)
@@ -592,7 +598,7 @@ class ManagedJob:
             self._look_again(now, 0.2)
             return
         items, known = found
-        if _new_to(run, items) and not _continues(run, items):
+        if not _continues(run, items):
             self._held = known
             run.warn(
                 "tasks.json was replaced after the job had ended; a state.json with a new id starts a new run",
@@ -704,7 +710,8 @@ def _task_of(run: Run, item: Any) -> Task | None:
 def _is_ours(run: Run, item: Any) -> bool:
     """Whether an object of a raw list is our own record of a task."""
     known = _task_of(run, item)
-    return known is not None and item.get("created_at") == known.created_at
+    # A submitted list that we never replaced has the time of its submission.
+    return known is not None and item.get("created_at") in (known.created_at, run.created_at)
 
 
 def _continues(run: Run, items: list[Any]) -> bool:
