@@ -57,6 +57,8 @@ class RunCreated(Event, kw_only=True):
     cwd: str
     environment: dict[str, str] = {}
     """PATH and virtual environment of whoever submitted it."""
+    tasks_file: tuple[int, int, int] | None = None
+    """Inode, size and time (ns) of the hand-written `tasks.json` it began from: never taken for another run's."""
     extra: dict[str, Any] = {}
     """Keys of `state.json` we do not know, kept as they came."""
 

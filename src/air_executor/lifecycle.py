@@ -77,6 +77,7 @@ class Run:
         self.cwd = "/"
         self.environment: dict[str, str] = {}
         self.extra: dict[str, Any] = {}
+        self.tasks_file: tuple[int, int, int] | None = None
         self.state: State = "waiting"
         self.reason: str | None = None
         self.error: str | None = None
@@ -673,6 +674,7 @@ class Run:
         self.cwd = event.cwd
         self.environment = event.environment
         self.extra = event.extra
+        self.tasks_file = event.tasks_file
         self.open = event.options.open
         if event.options.deadline_s is not None:
             self.deadline_at = from_iso(event.at) + event.options.deadline_s

@@ -14,6 +14,7 @@ The product's code is not changed: the functions it calls are wrapped before it 
     exchange   false: as on a file system that cannot exchange two names
     settings   of the manager
     view_interval_s   how often views are written (they are swapped more often then)
+    boot       what tells this start of the machine from others (8 hexadecimal digits)
     launcher   a plan for the launchers it starts
     counts     optional: a file that gets the number of calls of each effect when the manager ends by itself
 """
@@ -135,6 +136,8 @@ def run_manager(base: str) -> None:
     if interval_s := _plan.get("view_interval_s"):
         job_views.INTERVAL_S = job_views.FIRST_S = interval_s  # type: ignore[misc]
         job_views.COST_FACTOR = 1.0  # type: ignore[misc]
+    if boot := _plan.get("boot"):
+        local._boot = lambda: boot
     if launcher_plan := _plan.get("launcher"):
         local.__file__ = str(Path(__file__).with_name("local.py"))  # beside which `launcher.py` is looked for
         os.environ["FAULTS_LAUNCHER_PLAN"] = json.dumps(launcher_plan)

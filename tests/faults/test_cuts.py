@@ -318,3 +318,37 @@ def test_a_journal_of_a_newer_version_is_refused_and_taken_up_by_that_version(fa
     (work.effects / "t").unlink()  # the other job's
     findings = check(work, faulty.base / "jobs" / work.name)
     assert not findings.problems, summary(findings)
+
+
+@pytest.mark.parametrize("spools", ["gone", "cut", "whole"])
+def test_what_ran_when_the_machine_stopped_is_lost_and_not_started_as_if_for_the_first_time(
+    faulty: Faulty, tmp_path: Path, spools: str
+) -> None:
+    """Journals are synced and spools are not: after a power cut a start may be known to the journal alone."""
+    work = Workload(tmp_path)
+    for n in range(4):
+        work.add(f"once{n}", "sleep", 5)
+        work.add(f"again{n}", "sleep", 0.3, idempotent=True)
+    work.add("merge", "ok", final=True)
+    job_id = work.submit(faulty.base)
+    folder = faulty.base / "jobs" / work.name
+    manager = faulty.start(boot="aaaaaaaa", settings={"slots": 8, "launchers": 1})
+    wait_for(lambda: len(list(work.effects.iterdir())) == 8, "eight tasks")
+    victims = [*faulty.launchers(), *faulty.tasks()]
+    faulty.kill(manager)
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in victims), "the end of everything")
+    for spool in (faulty.base / "runtime").glob("*.spool"):
+        lines = spool.read_bytes().splitlines(keepends=True)
+        if spools == "gone":
+            spool.unlink()
+        elif spools == "cut":
+            spool.write_bytes(b"".join(line for line in lines if line.startswith(b'["a"')))
+    faulty.finish(folder, job_id, boot="bbbbbbbb")
+    findings = check(work, folder, lost_allowed=True)
+    assert not findings.problems, summary(findings)
+    assert {("once0", 1), ("once1", 1), ("once2", 1), ("once3", 1)} <= set(findings.lost)
+    again = [t for t in Run(read_journal(folder / "journal.jsonl")[0]).in_order if t.spec.idempotent]
+    assert {(t.status, t.attempt) for t in again} <= {("completed", 1), ("completed", 2)}

@@ -180,7 +180,8 @@ class ManagedJob:
                 if type(raw) is dict:
                     ours = raw.get("id") == run.id
                 else:
-                    ours = type(raw) is list and all(_is_ours(run, item) for item in raw)  # be it an old one
+                    began_from = known is not None and known[:3] == run.tasks_file
+                    ours = began_from or (type(raw) is list and all(_is_ours(run, item) for item in raw))
                 view.known = known if ours else None
 
     def _recall_next_run(self, now: float) -> None:
@@ -215,7 +216,14 @@ class ManagedJob:
         env["AIR_EXECUTOR_JOB"] = self.name
         self.context = RunContext(self.folder, run.id, run.cwd, env)
 
-    def begin(self, state: dict[str, Any], tasks: list[Any], now: float, problem: str | None = None) -> None:
+    def begin(
+        self,
+        state: dict[str, Any],
+        tasks: list[Any],
+        now: float,
+        problem: str | None = None,
+        seen: Identity | None = None,
+    ) -> None:
         """Begin a new run from the two views, hand-written or submitted; an earlier run goes to `runs/`.
 
         With `problem` (a file that cannot be read) the run fails at once, saying so.
@@ -243,6 +251,7 @@ class ManagedJob:
                 cwd=_text_of(state, "cwd", str, "") or str(self.folder.base.parent),
                 environment={str(name): str(value) for name, value in environment.items()},
                 extra={key: value for key, value in state.items() if key not in STATE_KEYS},
+                tasks_file=None if seen is None else seen[:3],
             )
         )
         self.inbox.begin_run()
@@ -534,7 +543,7 @@ class ManagedJob:
         if found is None:
             return
         tasks, known = found
-        self.begin(self._next_state, tasks, now)
+        self.begin(self._next_state, tasks, now, seen=known)
         self._next_state = self._next_tasks = self._held = None
         self.views.state.known = identity(self.views.state.path)
         if known is not None:

@@ -150,6 +150,10 @@ class Manager:
         if job is None or job.run is None or job.run.id != key.run:
             return
         task = job.run.tasks[key.task]
+        if task.launcher is not None and self._runner.stopped_with_the_machine(task.launcher):
+            error = "lost: the machine stopped when it had been started"
+            self._refused.append((key, AttemptEnd(ended_at=time.time(), reason="lost", error=error)))
+            return
         if key.task in job.run.stop_requested:
             end = AttemptEnd(ended_at=time.time(), reason="cancelled", error="cancelled before it started")
             self._refused.append((key, end))

@@ -54,6 +54,9 @@ class Runner(Protocol):
     def recover(self, running: set[AttemptKey], unreadable: Container[str] = ()) -> set[AttemptKey]:
         """Find again what an earlier manager had started; gives those of `running` it knows nothing of."""
 
+    def stopped_with_the_machine(self, launcher: str) -> bool:
+        """Whether the machine was started again since that launcher lived."""
+
     @property
     def ready(self) -> bool:
         """Whether anything can be handed over now."""

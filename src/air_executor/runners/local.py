@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import pwd
+import re
 import resource
 import select
 import signal
@@ -50,6 +51,14 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
+_LAUNCHER_NAME = re.compile(r"launcher-(?P<boot>[0-9a-f]{8})-\d+-\d+-[0-9a-f]+")
+
+
+def _boot() -> str:
+    """What differs from one start of the machine to the next."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+
+
 class _Launcher:
     """One launcher program and the connection to it."""
 
@@ -90,6 +99,7 @@ class LocalRunner:
         self.never_started: list[AttemptKey] = []
         """Attempts whose launcher died before it could start them: they are to be handed over again."""
         self._numbers = itertools.count(1)
+        self._boot = _boot()
         self._open_again_at = 0.0
         """When to try again to start launchers, by the monotonic clock; 0: all are there."""
         self.file_limit: tuple[int, int] | None = None
@@ -126,7 +136,7 @@ class LocalRunner:
         return bool(self._launchers)
 
     def _spawn_launcher(self) -> None:
-        name = f"launcher-{os.getpid()}-{next(self._numbers)}-{os.urandom(2).hex()}"
+        name = f"launcher-{self._boot}-{os.getpid()}-{next(self._numbers)}-{os.urandom(2).hex()}"
         path = self._base.runtime / f"{name}.sock"
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         conn = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -202,6 +212,8 @@ class LocalRunner:
             remains = Remains(paths)
             for attempt in read_spools(paths).values():
                 attempt.remains = remains
+                if attempt.end is None and self.stopped_with_the_machine(name):
+                    attempt.end = lost("the machine stopped while it ran")
                 remains.watched += attempt.key.job in unreadable
                 worth = worth_of(attempt, alive)
                 # One that was handed over again, never begun by a first launcher, stands in two spools.
@@ -218,6 +230,14 @@ class LocalRunner:
         for remains in dead:
             self._let_go(remains)
         return running - best.keys()
+
+    def stopped_with_the_machine(self, launcher: str) -> bool:
+        """Whether the machine was started again since that launcher lived.
+
+        Its spool may have lost lines then that the journal still has: what they would tell of, may have run.
+        """
+        found = _LAUNCHER_NAME.fullmatch(launcher)
+        return found is not None and found["boot"] != self._boot
 
     def _spools(self, *, must_be_readable: bool) -> dict[str, list[Path]]:
         """The spool files that are there, by launcher, oldest first."""
