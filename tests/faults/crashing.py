@@ -7,7 +7,7 @@ The product's code is not changed: the functions it calls are wrapped before it 
 
     effect     a key of `EFFECTS`
     n          the call at which to die, from 1 on
-    how        before the call | torn (half of the data is written) | after it | fails (nobody dies: the system says no)
+    how        before the call | torn (half of the data is written) | after it | fails (the system says no)
     error      which error `fails` gives, by name
     times      how many calls in a row `fails`
     fuse       optional: a file; only who can remove it dies (so that one of several processes does)

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import select
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ def base(tmp_path: Path) -> Base:
 def loaded(base: Base, journal: bytes, name: str = "job") -> Iterator[ManagedJob]:
     """A job whose journal is `journal`, as a starting manager takes it up."""
     folder = base.job(name)
-    folder.path.mkdir()
+    folder.path.mkdir(exist_ok=True)
     folder.journal.write_bytes(journal)
     after: list[Callable[[], None]] = []
     job = ManagedJob(folder, after.append)
@@ -55,7 +54,9 @@ def loaded(base: Base, journal: bytes, name: str = "job") -> Iterator[ManagedJob
     finally:
         if job.journal is not None:
             job.journal.close()
-        shutil.rmtree(folder.path)
+        for torn in folder.path.glob("journal.torn-*"):
+            torn.unlink()
+        folder.journal.unlink(missing_ok=True)
 
 
 def tasks_of(run: Run) -> list[Any]:

@@ -106,17 +106,17 @@ class World:
 
 def work_through(folder: Path, turns: int, task_inbox: bytes = b"", result: bytes = b"") -> None:
     """Let a manager work on the folder; it may give the job up with one clear sentence, and nothing else."""
-    world = None
     try:
         world = World(folder)
+    except (AirExecutorError, IllegalTransition):
+        return  # a journal that cannot be read
+    try:
         for _ in range(turns):
             world.turn(task_inbox, result)
-    except (AirExecutorError, IllegalTransition) as error:
-        assert isinstance(error, AirExecutorError) or world is None, repr(error)
+    except AirExecutorError:
         return
     finally:
-        if world is not None:
-            world.close()
+        world.close()
     if world.job.run is not None:
         assert isinstance(read(folder / "state.json"), dict)
         assert isinstance(read(folder / "tasks.json"), list)
@@ -217,10 +217,13 @@ def test_left_overs(name: str, content: bytes) -> None:
             world.close()
 
 
+JOB_KEYS = st.sampled_from(["tasks", "name", "params", "defaults", "groups"])
 YAML = st.one_of(
     st.text(alphabet=st.sampled_from(list("ab:-[]{}&*!|>'\"#%@`\n\t ,?~0")), max_size=60),
-    st.builds(lambda value: json.dumps(value, indent=1), st.dictionaries(st.sampled_from(["tasks", "name", "params", "defaults", "groups"]), VALUES | st.lists(TASKS, max_size=3), max_size=4)),
-)  # fmt: skip
+    st.dictionaries(JOB_KEYS, VALUES | st.lists(TASKS, max_size=3), max_size=4).map(
+        lambda value: json.dumps(value, indent=1)
+    ),
+)
 
 
 @given(
@@ -251,11 +254,36 @@ def test_job_files(text: str, suffix: str) -> None:
 FOREGROUND = {"manager", "start", "run", "demo", "watch", "doctor"}
 ARGUMENTS = st.one_of(
     st.sampled_from(
-        ["job", "t0", "--json", "--status", "failed", "-h", "--base", "--failed", "--each", "--", "-n", "--all", "--job",
-         "--attempt", "1", "-1", "--help", "--limit", "--param", "x=y", "--file", "-", "/dev/null", "--keep", "--days"]
+        [
+            "job",
+            "t0",
+            "--json",
+            "--status",
+            "failed",
+            "-h",
+            "--base",
+            "--failed",
+            "--each",
+            "--",
+            "-n",
+            "--all",
+            "--job",
+            "--attempt",
+            "1",
+            "-1",
+            "--help",
+            "--limit",
+            "--param",
+            "x=y",
+            "--file",
+            "-",
+            "/dev/null",
+            "--keep",
+            "--days",
+        ]
     ),
     st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6),
-)  # fmt: skip
+)
 
 
 @given(command=st.sampled_from(sorted(COMMANDS.keys() - FOREGROUND)), arguments=st.lists(ARGUMENTS, max_size=5))
@@ -341,7 +369,7 @@ def test_a_manager_among_hostile_folders(faulty: Faulty, tmp_path: Path) -> None
     state = faulty.wait_end(manager, jobs / "good", job_id)
     assert state["state"] == "completed"
     for path in sorted(jobs.glob("h*"))[:60]:  # and while it runs
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)  # the manager may write there at this moment
     late = tmp_path / "late"
     late.mkdir()
     hostile_folders(late, 100, seed=2)

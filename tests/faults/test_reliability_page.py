@@ -27,8 +27,9 @@ def test_every_fault_has_a_promise_and_a_test() -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "::" in line]
     assert len(rows) > 25
     for row in rows:
-        fault, promise, tests = (cell.strip() for cell in row.strip("|").split(" | "))
-        assert fault and promise and tests, row
+        cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+        assert len(cells) == 3, row
+        assert all(cells), row
 
 
 def test_all_fault_tests_are_named() -> None:
@@ -39,5 +40,5 @@ def test_all_fault_tests_are_named() -> None:
 
 def test_all_sync_modes_are_told() -> None:
     modes = get_args(get_type_hints(Settings)["sync"])
-    rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `") and not line.startswith("| `sync`")]
     assert [re.match(r"\| `(\w+)`", row)[1] for row in rows] == list(modes)  # type: ignore[index]

@@ -124,7 +124,7 @@ def test_bad_yaml(refused, text, message):
         ('{"tasks": [', "job.json, line 1 column 12: Expecting value"),
         ("", "job.json, line 1 column 1: Expecting value"),
         ('{"name": "a", "name": "b"}', "job.json: key 'name' stands twice in one object"),
-        ('[{"command": "\\ud800"}]', "job.json: '\\ud800': holds text that is not valid Unicode"),
+        ('[{"command": "\\ud800"}]', "job.json: holds text that is not valid Unicode (half of a surrogate pair)"),
         ('[{"command": "a", "cpus": NaN}]', "job.json: tasks[0].cpus: expected a number over 0"),
         ("3", "job.json: expected an object with `tasks`, or a list of tasks"),
         ("[3]", "job.json: tasks[0]: expected an object"),

@@ -120,6 +120,8 @@ class JobInbox:
         state = state if type(state) is dict else {}
         job.ensure_run(now)
         if job.has_begun(state.get("id")):
+            if job.active and job.run is not None and job.run.id == state.get("id"):
+                job.take_rest(tasks if type(tasks) is list else [], now)
             return True
         if job.active or job.forming:
             return False

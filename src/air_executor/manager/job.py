@@ -254,6 +254,7 @@ class ManagedJob:
                 tasks_file=None if seen is None else seen[:3],
             )
         )
+        self.folder.create()  # refuses links, before anything is removed behind one
         self.inbox.begin_run()
         self._open(run)
         if problem is not None:
@@ -283,6 +284,17 @@ class ManagedJob:
         if state.get("state") in ENDED_STATES and not run.counts["pending"]:
             reason, error = _text_of(state, "reason", str, None), _text_of(state, "error", str, None)
             run.emit(ev.RunEnded(at=to_iso(now), state=state["state"], reason=reason, error=error))
+
+    def take_rest(self, tasks: list[Any], now: float) -> None:
+        """Queue what is missing of the tasks this run began with: its first write to the journal may be torn."""
+        run = self.run
+        assert run is not None
+        try:
+            items = import_tasks(tasks, run.options.defaults, to_iso(now))
+        except InvalidInput:
+            return  # it was refused when the run began
+        run.import_tasks([item for item in items if _spec_of(item).id not in run.tasks], now)
+        self.views.touch()
 
     def _archive(self, now: float) -> None:
         """Move the ended run to `runs/<id>/`; its journal goes last, so that a crash repeats the rest."""

@@ -596,9 +596,7 @@ class Launcher:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         context = task.context
         if attempt > 1:
-            stem = task.log[:-4]
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(task.log, stem + b"@%d.log" % (attempt - 1))
+            self.put_earlier_log_by(task.log, attempt)
             return self.make_log(context, task.log, flags)
         while context.free_slots:
             slot = context.free_slots.pop()
@@ -623,6 +621,16 @@ class Launcher:
         if context.shared:
             os.fchmod(fd, 0o660)
         return fd
+
+    def put_earlier_log_by(self, log: bytes, attempt: int) -> None:
+        """Give the log that is there the number of its attempt: not always the last, which may never have begun."""
+        stem = log[:-4]
+        earlier = range(attempt - 1, 0, -1)
+        known = next((n for n in earlier if os.path.exists(stem + b"@%d.log" % n)), 0)
+        try:
+            os.rename(log, stem + b"@%d.log" % min(known + 1, attempt - 1))
+        except FileNotFoundError:  # silent: an empty one keeps the count
+            os.close(os.open(stem + b"@%d.log" % (attempt - 1), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o660))
 
     def give_back_slot(self, task: Running) -> None:
         if task.slot is not None:
