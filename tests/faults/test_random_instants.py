@@ -30,7 +30,7 @@ def kill_managers(faulty: Faulty, root: Path, *, count: int, kills: int, seed: i
     killed = 0
     while killed < kills and not ended(folder, job_id):
         manager = faulty.start(view_interval_s=0.05)
-        time.sleep(chance.uniform(0.02, 0.45))
+        time.sleep(chance.uniform(0.02, 0.4))
         assert faulty.runs(manager)
         faulty.kill(manager)
         killed += 1
@@ -41,7 +41,7 @@ def kill_managers(faulty: Faulty, root: Path, *, count: int, kills: int, seed: i
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_manager_killed_at_any_moment(faulty: Faulty, tmp_path: Path, seed: int) -> None:
-    assert kill_managers(faulty, tmp_path, count=150, kills=7, seed=seed) >= 1
+    assert kill_managers(faulty, tmp_path, count=400, kills=7, seed=seed) >= 1
 
 
 @pytest.mark.soak
@@ -52,7 +52,7 @@ def test_the_manager_killed_200_times(faulty: Faulty, tmp_path: Path, seed: int)
 
 
 def test_raw_writers_while_the_manager_is_killed(faulty: Faulty, tmp_path: Path) -> None:
-    assert kill_managers(faulty, tmp_path, count=150, kills=6, seed=50, raw=12) >= 1
+    assert kill_managers(faulty, tmp_path, count=300, kills=6, seed=50, raw=12) >= 1
 
 
 @pytest.mark.soak
