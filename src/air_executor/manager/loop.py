@@ -185,13 +185,15 @@ class Manager:
 
     def _shut_down(self) -> None:
         now = time.time()
+        horizon = now + 3600.0  # whatever is due until then is written at once
         self._folders.touched |= self._folders.jobs
         if self._journal(now):
             self._hand_over()
         for job in self._folders.jobs.values():
             try:
-                while job.views_due(now + 3600) is not None:
-                    job.write_views(now + 3600)
+                # What waits for somebody else's half-written view is left to the next manager.
+                while (due := job.views_due(horizon)) is not None and due <= horizon:
+                    job.write_views(horizon)
             except OSError as error:
                 log.warning("job %s: views not written: %s", job.name, error)
         self._runner.close()

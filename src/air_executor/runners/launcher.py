@@ -622,7 +622,7 @@ class Launcher:
             os.fchmod(fd, 0o660)
         return fd
 
-    def put_earlier_log_by(self, log: bytes, attempt: int) -> None:
+    def put_earlier_log_by(self, context: Context, log: bytes, attempt: int) -> None:
         """Give the log that is there the number of its attempt: not always the last, which may never have begun."""
         stem = log[:-4]
         earlier = range(attempt - 1, 0, -1)
@@ -630,7 +630,7 @@ class Launcher:
         try:
             os.rename(log, stem + b"@%d.log" % min(known + 1, attempt - 1))
         except FileNotFoundError:  # silent: an empty one keeps the count
-            os.close(os.open(stem + b"@%d.log" % (attempt - 1), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o660))
+            os.close(self.make_log(context, stem + b"@%d.log" % (attempt - 1), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC))
 
     def give_back_slot(self, task: Running) -> None:
         if task.slot is not None:
