@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import sys
@@ -302,6 +303,27 @@ def test_a_stopped_manager_leaves_tasks_running(base: Path, start_manager: Calla
     start_manager("--slots", "2")
     assert wait_end(folder)["state"] == "completed"
     assert by_id(folder)["a"]["attempt"] == 1
+
+
+def test_a_manager_stops_while_somebody_is_writing_a_view(
+    base: Path, start_manager: Callable[..., ManagerProcess]
+) -> None:
+    manager = start_manager("--slots", "2")
+    gate = base.parent / "gate"
+    waiting = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+    folder = write_job(base, "job", [{"id": "a", "command": waiting, "shell": True}, {"id": "b", "command": "true"}])
+    wait_for(lambda: read(folder / "state.json").get("progress", {}).get("completed") == 1, "one end")
+    extended = [*read(folder / "tasks.json"), {"id": "c", "command": "true"}]
+    with (folder / "tasks.json").open("w") as file:
+        file.write(json.dumps(extended)[:-2])  # the rest comes later
+        file.flush()
+        gate.touch()  # now the views are to be written
+        wait_for(lambda: (folder / "journal.jsonl").read_text().count("AttemptExited") == 2, "its end")
+        manager.stop(signal.SIGTERM)
+        start_manager("--slots", "2")
+        file.write(json.dumps(extended)[-2:])
+    assert wait_end(folder)["state"] == "completed"
+    assert by_id(folder).keys() == {"a", "b", "c"}
 
 
 def test_drain_ends_what_runs_and_starts_nothing_more(

@@ -630,7 +630,9 @@ class Launcher:
         try:
             os.rename(log, stem + b"@%d.log" % min(known + 1, attempt - 1))
         except FileNotFoundError:  # silent: an empty one keeps the count
-            os.close(self.make_log(context, stem + b"@%d.log" % (attempt - 1), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC))
+            os.close(
+                self.make_log(context, stem + b"@%d.log" % (attempt - 1), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+            )
 
     def give_back_slot(self, task: Running) -> None:
         if task.slot is not None:
