@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.command_line import end_manager
 from tests.support import ManagerProcess
 
 
@@ -38,3 +39,10 @@ def start_manager(base: Path) -> Iterator[Callable[..., ManagerProcess]]:
 def manager(start_manager: Callable[..., ManagerProcess]) -> ManagerProcess:
     """A manager with eight slots."""
     return start_manager("--slots", "8")
+
+
+@pytest.fixture
+def no_manager_left(tmp_path: Path) -> Iterator[None]:
+    """Ends what the commands of a test in `tmp_path` left running."""
+    yield
+    end_manager(tmp_path)

@@ -1,7 +1,6 @@
 """`submit`, `watch` and what a job is asked for, with a manager that is running."""
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ from tests.acceptance.command_line import (
     FAILING,
     air_executor,
     background,
-    end_manager,
     manager,
     running,
     sh,
@@ -21,11 +19,7 @@ from tests.acceptance.command_line import (
     write_job,
 )
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    end_manager(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_manager_left")
 
 
 def test_submit_and_wait(tmp_path: Path) -> None:

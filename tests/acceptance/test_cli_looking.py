@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,13 @@ from tests.acceptance.command_line import (
     FAILING,
     air_executor,
     background,
-    end_manager,
     manager,
     sh,
     shown,
     write_job,
 )
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    end_manager(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_manager_left")
 
 
 def test_what_reading_commands_print(tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.command_line import (
     air_executor,
-    end_manager,
     environment,
     manager,
     running,
@@ -21,11 +19,7 @@ from tests.acceptance.command_line import (
     write_job,
 )
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    end_manager(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_manager_left")
 
 
 def test_start_and_stop(tmp_path: Path) -> None:

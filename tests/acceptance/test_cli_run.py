@@ -6,7 +6,6 @@ import pty
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from tests.acceptance.command_line import (
     FAILING,
     air_executor,
     background,
-    end_manager,
     environment,
     manager,
     manager_of,
@@ -28,11 +26,7 @@ from tests.acceptance.command_line import (
     write_job,
 )
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    end_manager(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_manager_left")
 
 
 def test_run_needs_no_manager_and_leaves_none(tmp_path: Path) -> None:

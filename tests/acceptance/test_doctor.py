@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from air_executor.observe.doctor import processes as ps
 from tests.acceptance.command_line import (
     COMMAND,
     air_executor,
-    end_manager,
     environment,
     manager,
     running,
@@ -26,11 +24,7 @@ from tests.acceptance.command_line import (
     write_job,
 )
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    end_manager(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_manager_left")
 
 
 def examined(cwd: Path, *arguments: str, code: int = 0) -> dict[str, list[dict[str, Any]]]:

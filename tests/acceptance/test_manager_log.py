@@ -1,18 +1,13 @@
 """`manager.log` is put aside when it has grown, and standard error goes with it."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command_line import air_executor, end_manager, manager, sh, shown, wait_for, write_job
+from tests.acceptance.command_line import air_executor, manager, sh, shown, wait_for, write_job
 
-
-@pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    end_manager(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_manager_left")
 
 
 def test_it_is_put_aside(tmp_path: Path) -> None:
