@@ -596,7 +596,7 @@ class Launcher:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         context = task.context
         if attempt > 1:
-            self.put_earlier_log_by(task.log, attempt)
+            self.put_earlier_log_by(context, task.log, attempt)
             return self.make_log(context, task.log, flags)
         while context.free_slots:
             slot = context.free_slots.pop()
