@@ -247,7 +247,7 @@ def test_files_set_aside_are_documented() -> None:
     stems = {
         stem
         for path in SOURCE.glob("manager/*.py")
-        for stem in re.findall(r'aside\.(?:keep|move)\([^"\n]*"([\w.{}-]+)"', path.read_text())
+        for stem in re.findall(r'aside\.(?:keep|keep_file|move)\([^"\n]*"([\w.{}-]+)"', path.read_text())
     }
     names = {name for stem in stems for name in ([stem] if "{" not in stem else ["tasks.json.bad", "state.json.bad"])}
     documented = " ".join(table("docs/protocol.md", "What is set aside"))

@@ -7,6 +7,7 @@ The product's code is not changed: the functions it calls are wrapped before it 
 
     effect     a key of `EFFECTS`
     n          the call at which to die, from 1 on
+    match      optional: what the arguments of the call must contain for it to count
     how        before the call | torn (half of the data is written) | after it | fails (the system says no)
     error      which error `fails` gives, by name
     times      how many calls in a row `fails`
@@ -70,8 +71,11 @@ def _die(effect: str, arguments: tuple[Any, ...]) -> None:
     signal.pause()
 
 
-def _due(effect: str) -> bool:
+def _due(effect: str, arguments: tuple[Any, ...]) -> bool:
     with _lock:
+        match = _plan.get("match", "") if effect == _plan.get("effect") else ""
+        if match and not any(match in os.fspath(one) for one in arguments if isinstance(one, str | Path)):
+            return False
         _calls[effect] += 1
         times = _plan.get("times", 1)
         return _plan.get("effect") == effect and _plan["n"] <= _calls[effect] < _plan["n"] + times
@@ -81,7 +85,7 @@ def wrapped(effect: str, call: Callable[..., Any], data_at: int | None = None) -
     """`call`, counted, and deadly when its turn comes; `data_at`: which argument holds what is written."""
 
     def counted(*arguments: Any, **named: Any) -> Any:
-        due = _due(effect)
+        due = _due(effect, arguments)
         how = _plan.get("how", "before")
         if due and how == "fails":
             code = getattr(errno, _plan["error"])

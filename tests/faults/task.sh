@@ -10,6 +10,7 @@ shift
 case $what in
 ok) ;;
 sleep) sleep "$1" ;;
+wait) until [ -e "$1" ]; do sleep 0.02; done ;;
 print) seq "$1" ;;
 exit) exit "$1" ;;
 flaky) # fails until attempt $1, with code $2

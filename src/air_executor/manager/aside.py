@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from air_executor.store.files import write_atomically
@@ -33,5 +34,17 @@ class Aside:
         """Move a file out of the way; gives its new name."""
         kept = self._free(stem)
         with contextlib.suppress(FileNotFoundError):
+            path.rename(kept)
+        return kept.name
+
+    def keep_file(self, path: Path, stem: str) -> str:
+        """Give a file a second name where it stays, and leave the first: what tells of it may not be journalled
+        before a crash, and then it must be found again. Where that is not allowed it is moved."""
+        kept = self._free(stem)
+        try:
+            os.link(path, kept, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+        except OSError:
             path.rename(kept)
         return kept.name

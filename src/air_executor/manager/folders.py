@@ -11,7 +11,8 @@ from typing import Final
 
 from air_executor.errors import AirExecutorError
 from air_executor.lifecycle import IllegalTransition
-from air_executor.manager.job import EndedJob, ManagedJob
+from air_executor.manager.ended import EndedJob, holds_unread
+from air_executor.manager.job import ManagedJob
 from air_executor.store.files import identity
 from air_executor.store.layout import Base
 from air_executor.store.notify import GROWING_FILES, JOB_FOLDERS, Notifier
@@ -171,7 +172,7 @@ class JobFolders:
                 log.warning("%s: passed over: a symbolic link", folder.path)
             return
         watched = self._watch(folder.path)
-        ended = EndedJob.of(folder)
+        ended = None if holds_unread(folder) else EndedJob.of(folder)
         if ended is not None:
             self._asleep[name] = ended
             if not watched:

@@ -9,10 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
+from air_executor.lifecycle import Run
+from air_executor.model import Task
 from air_executor.store.files import Identity, being_written, identity, open_regular
 
-__all__ = ["ForeignFile", "NotReadable", "open_for_writing"]
+__all__ = ["UNREADABLE", "ForeignFile", "NotReadable", "continues", "is_ours", "new_to", "open_for_writing"]
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What `msgspec.json.decode` raises for what is not JSON."""
 SETTLE_S: Final = 2.0
 """How long an unreadable file must stay unchanged before it counts as bad rather than half-written."""
 
@@ -64,7 +68,7 @@ def _decode(name: str, data: bytes, expected: type) -> tuple[Any, str | None]:
     """The value, or what is wrong with it."""
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return None, _explain(name, data, error)
     if type(value) is not expected:
         what = "a list of task objects" if expected is list else "an object"
@@ -93,3 +97,26 @@ def open_for_writing(path: Path) -> bool:
         return bool(being_written(fd))
     finally:
         os.close(fd)
+
+
+def _task_of(run: Run, item: Any) -> Task | None:
+    """The task that an object of a raw list names."""
+    task_id = item.get("id") if type(item) is dict else None
+    return run.tasks.get(task_id) if isinstance(task_id, str) else None
+
+
+def is_ours(run: Run, item: Any) -> bool:
+    """Whether an object of a raw list is our own record of a task."""
+    known = _task_of(run, item)
+    # A submitted list that we never replaced has the time of its submission.
+    return known is not None and item.get("created_at") in (known.created_at, run.created_at)
+
+
+def continues(run: Run, items: list[Any]) -> bool:
+    """Whether a list was made by adding to this run's view."""
+    return any(is_ours(run, item) for item in items)
+
+
+def new_to(run: Run, items: list[Any]) -> list[Any]:
+    """The objects of a raw list that name no task of this run."""
+    return [item for item in items if _task_of(run, item) is None]

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -77,22 +76,22 @@ class JobInbox:
         for name in drop_files(self._folder):
             if name in self._done:
                 continue
-            if not self._obey(self._folder / name, now):
+            if not self._obey(name, now):
                 break  # a run submitted behind this one waits, and what comes after it too
             self._done.add(name)
             self._after_sync(lambda name=name: self._remove_drop(name))  # type: ignore[misc]
 
-    def waiting(self) -> bool:
-        """Whether dropped files wait for the present run to end."""
-        return any(name not in self._done for name in drop_files(self._folder))
+    def first_waiting(self) -> str | None:
+        """The dropped file whose turn is next."""
+        return next((name for name in drop_files(self._folder) if name not in self._done), None)
 
     def _remove_drop(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
         self._done.discard(name)
 
-    def _obey(self, path: Path, now: float) -> bool:
+    def _obey(self, name: str, now: float) -> bool:
         """Carry out one dropped file; False when its time has not come."""
-        job = self._job
+        job, path = self._job, self._folder / name
         try:
             records, _ = read_records(path, 0, whole=True, trusts=job.folder.base.trusts)
         except OSError as error:
@@ -101,7 +100,7 @@ class JobInbox:
         decoded = [record for _, line in records if (record := self._decoded(path.name, line)) is not None]
         submits = [record for record in decoded if record.get("request") == "submit"]
         if submits:
-            begun = [self._submit(record, now) for record in submits]
+            begun = [self._submit(name, record, now) for record in submits]
             return all(begun)
         run = job.run if job.active else job.ensure_run(now)
         if run is None:
@@ -113,20 +112,21 @@ class JobInbox:
             job.views.touch()
         return True
 
-    def _submit(self, record: dict[str, Any], now: float) -> bool:
+    def _submit(self, name: str, record: dict[str, Any], now: float) -> bool:
         """Begin a submitted run, unless it has begun before (its file outlived a crash). False: not yet."""
         job = self._job
         state, tasks = record.get("state"), record.get("tasks")
         state = state if type(state) is dict else {}
+        tasks = tasks if type(tasks) is list else []
         job.ensure_run(now)
         if job.has_begun(state.get("id")):
-            if job.active and job.run is not None and job.run.id == state.get("id"):
-                job.take_rest(tasks if type(tasks) is list else [], now)
+            if job.run is not None and job.run.id == state.get("id"):
+                job.take_rest(state, tasks, now)
             return True
-        if job.active or job.forming:
+        if job.active or not job.settled or (job.next.forming and job.next.came_before(name)):
             return False
-        job.set_stray_tasks_aside()
-        job.begin(state, tasks if type(tasks) is list else [], now)
+        job.next.set_stray_tasks_aside()
+        job.begin(state, tasks, now)
         return True
 
     def _decoded(self, name: str, line: bytes) -> dict[str, Any] | None:
@@ -216,13 +216,6 @@ class JobInbox:
         except OSError as error:
             run.warn(f"inbox file of task {task_id!r}: {error.strerror}", now)
             return
-        if whole:
-            self._offsets.pop(name, None)
-            if offset:
-                path = self._folder / name
-                self._after_sync(lambda: path.unlink(missing_ok=True))
-        else:
-            self._offsets[name] = offset
         tasks = []
         for position, line in records:
             try:
@@ -243,6 +236,13 @@ class JobInbox:
                 tasks.append((f"{task_id}:{position}", record))
         if tasks:
             self._queue(tasks, task_id, now)
+        if not whole:
+            self._offsets[name] = offset  # not before: there may have been no room to keep a bad record
+            return
+        self._offsets.pop(name, None)
+        if offset:
+            path = self._folder / name
+            self._after_sync(lambda: path.unlink(missing_ok=True))
 
     def _note_progress(self, run: Run, task_id: str, record: dict[str, Any]) -> None:
         fraction, text = record.get("progress"), record.get("text", "")

@@ -58,6 +58,9 @@ class Manager:
         self._serial = 0
         self._launches: list[tuple[ManagedJob, str, Launch]] = []
         self._refused: list[tuple[AttemptKey, AttemptEnd]] = []
+        self._delayed: list[tuple[AttemptKey, AttemptEnd]] = []
+        """Ends that cannot be recorded now: there is no room to keep what the attempts left."""
+        self._delayed_until = 0.0
         self._deferred: list[Callable[[], None]] = []
         self._folders = JobFolders(base, self._deferred.append, settings.poll_interval_s)
         self._no_room_until = 0.0
@@ -231,6 +234,8 @@ class Manager:
             due = min(due, self._timers[0][0])
         if self._folders.touched or self._refused:
             due = now
+        if self._delayed:
+            due = min(due, self._delayed_until)
         if (wake := self._runner.wake_at()) is not None:
             due = min(due, now + wake - time.monotonic())
         if self._syncer.busy:
@@ -296,6 +301,9 @@ class Manager:
         if self._refused:
             ends += self._refused
             self._refused = []
+        if self._delayed and self._delayed_until <= now:
+            ends += self._delayed
+            self._delayed = []
         looked: set[str] = set()
         for key, end in ends:
             job = self._folders.jobs.get(key.job)
@@ -315,7 +323,14 @@ class Manager:
 
     def _record(self, job: ManagedJob, key: AttemptKey, end: AttemptEnd, now: float) -> None:
         assert job.run is not None
-        job.exited(key.task, key.attempt, end, now, self._jitter)
+        try:
+            job.exited(key.task, key.attempt, end, now, self._jitter)
+        except OSError as error:
+            if self._delayed_until < now:
+                log.error("job %s: cannot keep what task %r left: %s", job.name, key.task, error)
+            self._delayed.append((key, end))
+            self._delayed_until = now + NO_ROOM_RETRY_S
+            return
         self._scheduler.release(job.run.tasks[key.task].spec)
 
     def _take_due(self, now: float) -> None:
@@ -486,7 +501,7 @@ class Manager:
             self._runner.start(launcher, launch)
         self._launches.clear()
         self._runner.flush()
-        if self._runner.finished_spools:
+        if self._runner.finished_spools and not self._delayed:
             for path in self._runner.finished_spools:
                 self._deferred.append(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
             self._runner.finished_spools.clear()

@@ -69,6 +69,8 @@ class JobViews:
 
     def begin(self, now: float) -> None:
         """A run began: both views are to be written, though not at once."""
+        self._rendering = None  # of the run before
+        self.tasks.abandon()
         self.forget_last()
         self._changed_chunks.clear()
         self.touch()
@@ -193,8 +195,13 @@ class JobViews:
         self._publish(self.state)
         self._state_due = now + INTERVAL_S
 
+    def leftovers(self) -> list[Path]:
+        """What came out of swaps and may not have been read."""
+        return [*self.state.leftovers(), *self.tasks.leftovers()]
+
     def _publish(self, view: ViewFile) -> None:
         self._before_swap()
+        self.displaced += view.rescue()
         displaced = view.publish()
         if displaced is not None:
             self.displaced.append(displaced.path)

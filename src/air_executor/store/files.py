@@ -21,6 +21,7 @@ __all__ = [
     "read_regular",
     "rename_new",
     "sync_folder",
+    "unlink_if_same",
     "write_atomically",
 ]
 
@@ -95,6 +96,12 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def unlink_if_same(path: Path, seen: Identity) -> None:
+    """Remove a file, unless another has taken its place since it was seen."""
+    if seen.same_content(identity(path)):
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:

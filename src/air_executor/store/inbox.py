@@ -17,7 +17,7 @@ from typing import Any
 from air_executor.errors import InvalidInput
 from air_executor.store.files import write_all
 
-__all__ = ["UntrustedFile", "append_records", "drop_files", "drop_records", "read_records"]
+__all__ = ["UntrustedFile", "append_records", "drop_files", "drop_records", "read_records", "time_of_drop"]
 
 DROP_SUFFIX = ".drop.jsonl"
 
@@ -49,6 +49,12 @@ def append_records(path: Path, records: list[dict[str, Any]]) -> None:
 def drop_name() -> str:
     """A new file name for a drop; names sort by time."""
     return f"{time.time_ns():020d}-{os.urandom(6).hex()}{DROP_SUFFIX}"
+
+
+def time_of_drop(name: str) -> int:
+    """When a file of this name was dropped, in nanoseconds; a name that somebody thought of himself tells nothing."""
+    digits = name.partition("-")[0]
+    return int(digits) if digits.isdecimal() and len(digits) == 20 else 1 << 62
 
 
 def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = None, mode: int = 0o600) -> str:

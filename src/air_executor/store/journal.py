@@ -13,7 +13,7 @@ import msgspec
 
 from air_executor import events as ev
 from air_executor.errors import JournalUnreadable
-from air_executor.store.files import open_regular, read_regular
+from air_executor.store.files import open_regular, read_regular, sync_folder
 
 __all__ = ["Journal", "JournalFollower", "read_journal"]
 
@@ -31,6 +31,8 @@ class Journal:
             os.fchmod(self._fd, mode)
         self._end = os.fstat(self._fd).st_size
         self._pending = bytearray()
+        self._named = self._end > 0
+        """Whether its name is on the disk as well."""
         self.unsynced = False
         self._syncing = threading.Lock()
         """The loop and the syncer's thread may both sync, and the loop may close."""
@@ -70,6 +72,9 @@ class Journal:
                 self.unsynced = False
                 try:
                     os.fdatasync(self._fd)
+                    if not self._named:
+                        sync_folder(self.path.parent)
+                        self._named = True
                 except OSError:
                     self.unsynced = True
                     raise

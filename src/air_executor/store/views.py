@@ -197,10 +197,13 @@ class ViewFile:
 
     def leftovers(self) -> list[Path]:
         """Files of an interrupted swap, which may hold what others wrote; moved to where no swap replaces them."""
-        for path in (self.swap, self._folder / f".{self._name}.taken"):
-            if path.exists():
-                self._keep(path)
+        self.rescue()
         return sorted(self._folder.glob(f".{self._name}.displaced-*"))
+
+    def rescue(self) -> list[Path]:
+        """Move what an interrupted swap left to where the next one does not replace it; gives the new names."""
+        left = (self.swap, self._folder / f".{self._name}.taken")
+        return [self._keep(path).path for path in left if os.path.lexists(path)]
 
     def begin(self) -> None:
         """Start writing the next view; `write` and `publish` follow."""
