@@ -175,7 +175,8 @@ def test_several_runs_written_by_hand_while_the_first_is_under_way(
     row.submit("between")
     third = row.work("third")
     row.write_state("third")
-    wait_for(lambda: read(row.folder / ".next-state.json")["id"] == "third", "the third state.json")
+    kept = row.folder / ".next-state.json"
+    wait_for(lambda: (read_or_none(kept) or {}).get("id") == "third", "the third state.json")
     row.write("tasks.json", third.tasks)
     wait_for(lambda: third.tasks == read_or_none(row.folder / ".next-tasks.json"), "the third list")
     if restart:

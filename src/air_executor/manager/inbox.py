@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from air_executor.lifecycle import Run
 from air_executor.manager.foreign import NotReadable
 from air_executor.model import content_key, parse_task, unlikely_keys
 from air_executor.names import automatic_id, file_stem
+from air_executor.store.files import identity, unlink_if_same
 from air_executor.store.inbox import DROP_SUFFIX, drop_files, read_records
 from air_executor.times import to_iso
 
@@ -241,8 +243,16 @@ class JobInbox:
             return
         self._offsets.pop(name, None)
         if offset:
-            path = self._folder / name
-            self._after_sync(lambda: path.unlink(missing_ok=True))
+            self.remove_read(self._prefix + name)
+
+    def remove_read(self, path: str) -> None:
+        """Remove what an attempt left, once the journal that tells of it is on the disk.
+
+        By then the next run may have begun, and a file of that name may be of an attempt of that run.
+        """
+        read = identity(path)
+        if read is not None:
+            self._after_sync(lambda: unlink_if_same(Path(path), read))
 
     def _note_progress(self, run: Run, task_id: str, record: dict[str, Any]) -> None:
         fraction, text = record.get("progress"), record.get("text", "")

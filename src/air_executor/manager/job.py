@@ -499,7 +499,7 @@ class ManagedJob:
                 problem = f"its result is not JSON: {error}"
         if problem is not None:
             end.reason, end.error = end.reason or "exit", problem
-        self.after_sync(lambda: Path(path).unlink(missing_ok=True))
+        self.inbox.remove_read(path)
 
     # ---- writing -------------------------------------------------------------------------------
 
