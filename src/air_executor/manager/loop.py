@@ -518,8 +518,9 @@ class Manager:
                 if due is not None and due <= now and self._no_room_until <= now:
                     job.write_views(now)
             except OSError as error:
-                log.warning("job %s: cannot write its views: %s", job.name, error.strerror)
-                job.views.give_up(now)
+                if job.views.refused != error.strerror:
+                    log.warning("job %s: cannot write its views: %s", job.name, error.strerror)
+                job.views.give_up(now, error.strerror)
             self._folders.settle(job)
             run = job.run
             if run is not None and run.ended and job.views_due(now) is None and job.settled:

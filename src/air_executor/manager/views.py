@@ -66,6 +66,8 @@ class JobViews:
         self._cost_s = 0.0
         self._tasks_due = 0.0
         self._state_due = 0.0
+        self.refused: str | None = None
+        """Why the last write failed; None when it did not."""
 
     def begin(self, now: float) -> None:
         """A run began: both views are to be written, though not at once."""
@@ -194,6 +196,7 @@ class JobViews:
         self.state.write(render_state(run))
         self._publish(self.state)
         self._state_due = now + INTERVAL_S
+        self.refused = None  # it comes after the list of tasks
 
     def leftovers(self) -> list[Path]:
         """What came out of swaps and may not have been read."""
@@ -210,8 +213,9 @@ class JobViews:
         self._tasks_due += by_s
         self._state_due += by_s
 
-    def give_up(self, now: float) -> None:
+    def give_up(self, now: float, why: str | None) -> None:
         """A write failed: begin again later."""
+        self.refused = why
         self._rendering = None
         self.forget_last()
         self.tasks.abandon()

@@ -16,6 +16,8 @@ Frames on the socket are a 4-byte big-endian length and a JSON list of messages.
                           ["x", token, exit code, signal, reason, error, run_s, cpu_s, memory MB, ended at]
                           ["left", token, key]             ended, but processes of its group live on
                           ["rotated", spool file]          that file will not be written to again
+                          ["waits", why]                   starts nothing for now; an empty text: goes on
+                          ["unspooled", lines]             after hello: what the spool has had no room for
 
     spool lines           ["a", token, key]                accepted: a process may exist from here on
                           ["s", token, pid, clock ticks since boot, log slot]
@@ -175,6 +177,8 @@ class Launcher:
         self.spool_fd = -1
         self.spool_size = 0
         self.unspooled = b""
+        self.torn = b""
+        """The line that `unspooled` goes on with, as far as it was written."""
         self.next_token = 1
         self.contexts: dict[int, Context] = {}
         self.running: dict[int, Running] = {}
@@ -191,6 +195,9 @@ class Launcher:
         """Accepted, not started yet."""
         self.blocked_until = 0.0
         """When to try again after the machine had no process, memory or room to give."""
+        self.waits_for = ""
+        """What it had not, as the manager was told."""
+        self.spool_error = ""
         self.conn: socket.socket | None = None
         self.received = bytearray()
         self.unsent = bytearray()
@@ -280,6 +287,10 @@ class Launcher:
         self.poller.register(conn.fileno(), select.EPOLLIN)
         tokens = [*self.running, *(start[1] for start in self.waiting)]
         self.messages.append(compact(["hello", os.getpid(), self.next_token, tokens]))
+        if self.unspooled:
+            self.messages.append(compact(["unspooled", (self.torn + self.unspooled).decode()]))
+        if self.waits_for:
+            self.messages.append(compact(["waits", self.waits_for]))
 
     def hang_up(self) -> None:
         if self.conn is not None:
@@ -381,10 +392,15 @@ class Launcher:
         data = self.unspooled + lines
         try:
             written = os.write(self.spool_fd, data)
-        except OSError:
+        except OSError as error:
             written = 0
+            self.spool_error = f"{self.spool_path}: {error.strerror}"
         self.spool_size += written
         self.unspooled = data[written:]
+        if self.unspooled:
+            self.torn = (self.torn + data[:written]).rpartition(b"\n")[2]
+        else:
+            self.torn = b""
         if self.spool_size > SPOOL_SEGMENT_BYTES and not self.unspooled:
             self.rotate()
         return not self.unspooled
@@ -430,18 +446,28 @@ class Launcher:
             return
         self.blocked_until = 0.0
         if self.unspooled and not self.spool(b""):
-            self.blocked_until = time.monotonic() + RETRY_S
+            self.hold(self.spool_error)
             return
         for _ in range(min(STARTS_A_TURN, len(self.waiting))):
-            if not self.start(self.waiting[0]):
-                self.blocked_until = time.monotonic() + RETRY_S
+            if lacking := self.start(self.waiting[0]):
+                self.hold(lacking)
                 return
             self.waiting.popleft()
             if self.unspooled:
                 return  # a spool tells by its order which attempt was begun last
+        if self.waits_for:
+            self.waits_for = ""
+            self.messages.append('["waits",""]')
 
-    def start(self, message: list[Any]) -> bool:
-        """Start one attempt; False when the machine has no room for it now."""
+    def hold(self, lacking: str) -> None:
+        """Start nothing for a while; the manager is told once."""
+        self.blocked_until = time.monotonic() + RETRY_S
+        if lacking != self.waits_for:
+            self.waits_for = lacking
+            self.messages.append(compact(["waits", lacking]))
+
+    def start(self, message: list[Any]) -> str:
+        """Start one attempt; gives what the machine lacks for it now, if anything."""
         _, token, key, context, task_id, stem, attempt, argv, cwd, env, timeout_s, grace_s, keep, memory = message
         log = context.logs + stem.encode() + b".log"
         task = Running(token, key, context, log)
@@ -452,7 +478,7 @@ class Launcher:
         except NotStarted as error:
             self.running[token] = task
             self.report(task, [error.code, None, "not_started", str(error), None, None, None, time.time()])
-            return True
+            return ""
         except OSError as error:
             if error.errno in (
                 errno.EAGAIN,
@@ -462,11 +488,12 @@ class Launcher:
                 errno.ENOSPC,
                 errno.EDQUOT,
             ):
-                return False
+                place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+                return f"{place}{error.strerror}"
             self.running[token] = task
             text = f"cannot start {argv[0]!r}: {error.strerror}"
             self.report(task, [126, None, "not_started", text, None, None, None, time.time()])
-            return True
+            return ""
         self.running[token] = task
         self.by_pid[task.pid] = task
         self.spool(self.start_line(task).encode())
@@ -478,7 +505,7 @@ class Launcher:
         if memory is not None:
             task.memory_mb = memory
             self.limited[task.pid] = task
-        return True
+        return ""
 
     def spawn(
         self,

@@ -78,6 +78,9 @@ class _Launcher:
         self.wants_room = False
         self.received = bytearray()
         self.hello: list[Any] | None = None
+        self.early: list[Any] = []
+        """What it said together with its hello, before it could be known what that is about."""
+        self.unspooled = b""
 
 
 class LocalRunner:
@@ -189,6 +192,10 @@ class LocalRunner:
             for message in self._frames(launcher):
                 if message[0] == "hello":
                     launcher.hello = message
+                elif message[0] == "unspooled":
+                    launcher.unspooled = message[1].encode()
+                else:
+                    launcher.early.append(message)
         _, launcher.pid, launcher.next_token, _ = launcher.hello
         conn.setblocking(False)
         self._launchers[name] = launcher
@@ -210,7 +217,7 @@ class LocalRunner:
             launcher = self._reconnect(name)  # before reading: what it still had to accept is in the spool then
             alive = set(launcher.hello[3]) if launcher is not None and launcher.hello is not None else set()
             remains = Remains(paths)
-            for attempt in read_spools(paths).values():
+            for attempt in read_spools(paths, b"" if launcher is None else launcher.unspooled).values():
                 attempt.remains = remains
                 if attempt.end is None and self.stopped_with_the_machine(name):
                     attempt.end = lost("the machine stopped while it ran")
@@ -229,6 +236,9 @@ class LocalRunner:
             self._take_back(launcher, attempt)
         for remains in dead:
             self._let_go(remains)
+        for launcher in self._launchers.values():
+            for message in launcher.early:
+                self._obey(launcher, message)
         return running - best.keys()
 
     def stopped_with_the_machine(self, launcher: str) -> bool:
@@ -545,18 +555,27 @@ class LocalRunner:
         except OSError:
             closed = True
         for message in self._frames(launcher):
-            if message[0] == "x":
-                key = launcher.tokens.pop(message[1], None)
-                if key is not None:
-                    self._where.pop(key, None)
-                    self._ready.append((key, end_of(message)))
-            elif message[0] == "left":
-                left = AttemptKey(*message[2])
-                log.info("job %s: task %r left processes behind; they are ended", left.job, left.task)
-            elif message[0] == "rotated":
-                self.finished_spools.append(self._base.runtime / message[1])
+            self._obey(launcher, message)
         if closed:
             self._launcher_gone(launcher)
+
+    def _obey(self, launcher: _Launcher, message: list[Any]) -> None:
+        kind = message[0]
+        if kind == "x":
+            key = launcher.tokens.pop(message[1], None)
+            if key is not None:
+                self._where.pop(key, None)
+                self._ready.append((key, end_of(message)))
+        elif kind == "left":
+            left = AttemptKey(*message[2])
+            log.info("job %s: task %r left processes behind; they are ended", left.job, left.task)
+        elif kind == "waits":
+            if message[1]:
+                log.error("launcher %d starts nothing for now: %s", launcher.pid, message[1])
+            else:
+                log.info("launcher %d starts tasks again", launcher.pid)
+        elif kind == "rotated":
+            self.finished_spools.append(self._base.runtime / message[1])
 
     def _launcher_gone(self, launcher: _Launcher) -> None:
         """A launcher died: its spool tells what ended and what runs on; another takes its place."""

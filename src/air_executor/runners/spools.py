@@ -78,13 +78,16 @@ class Remains:
         self.watched = 0
 
 
-def read_spools(paths: list[Path]) -> dict[int, Spooled]:
-    """Token -> attempt, from all segments of one launcher; a torn last line is passed over."""
+def read_spools(paths: list[Path], unspooled: bytes = b"") -> dict[int, Spooled]:
+    """Token -> attempt, from all segments of one launcher; a torn last line is passed over.
+
+    `unspooled`: the lines that a living launcher says there was no room for.
+    """
     attempts: dict[int, Spooled] = {}
     damaged = False
-    for path in paths:
+    for path in (*paths, None):
         try:
-            data = path.read_bytes()
+            data = unspooled if path is None else path.read_bytes()
         except OSError:
             damaged = True
             continue
