@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from air_executor import AirExecutorClient
 from tests.acceptance.test_bad_input import launcher_pids
 from tests.acceptance.test_control import alive
@@ -154,3 +156,81 @@ def test_a_start_and_its_stop_in_one_breath(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         listener.close()
+
+
+STRAY = "setsid sh -c 'echo $$; exec sleep 1000' & "
+STUBBORN_STRAY = """setsid sh -c 'trap "" TERM; echo $$; while :; do sleep 0.2; done' & """
+
+
+def strays(folder: Path, *names: str) -> dict[str, int]:
+    """The pids that these tasks' strays have printed."""
+    logs = {name: folder / "logs" / f"{name}.log" for name in names}
+    wait_for(lambda: all(log.exists() and log.read_text().endswith("\n") for log in logs.values()), "the strays")
+    return {name: int(log.read_text().split()[0]) for name, log in logs.items()}
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout", "cancel the job"])
+def test_what_left_the_group_is_ended_with_its_task(
+    base: Path, start_manager: Callable[..., ManagerProcess], how: str
+) -> None:
+    start_manager("--slots", "4", AIR_EXECUTOR_GRACE_S="0.5")
+    limit = {"timeout_s": 1.0} if how == "timeout" else {}
+    tasks = [
+        {"id": "willing", "command": STRAY + "sleep 1000", "shell": True, **limit},
+        {"id": "stubborn", "command": STUBBORN_STRAY + "sleep 1000", "shell": True, **limit},
+        {"id": "other", "command": STRAY + "sleep 1000", "shell": True},
+    ]
+    folder = write_job(base, "strays", tasks)
+    pids = strays(folder, "willing", "stubborn", "other")
+    client = AirExecutorClient(base)
+    if how == "cancel the job":
+        client.cancel("strays")
+        wait_end(folder)
+        assert not any(map(alive, pids.values()))
+        return
+    if how == "cancel":
+        client.cancel("strays", "willing")
+        client.cancel("strays", "stubborn")
+    wait_for(
+        lambda: [by_id(folder)[name].get("status") for name in pids] == ["failed", "failed", "running"], "two ends"
+    )
+    assert not alive(pids["willing"])
+    assert not alive(pids["stubborn"])
+    assert alive(pids["other"])
+    client.cancel("strays")
+    wait_end(folder)
+    assert not alive(pids["other"])
+
+
+def test_what_left_the_group_of_an_adopted_task_is_ended_with_it(
+    base: Path, start_manager: Callable[..., ManagerProcess]
+) -> None:
+    manager = start_manager("--slots", "2", "--launchers", "1", AIR_EXECUTOR_GRACE_S="0.2")
+    folder = write_job(base, "strays", [{"id": "a", "command": STUBBORN_STRAY + "sleep 1000", "shell": True}])
+    pids = strays(folder, "a")
+    old = launcher_pids(manager)
+    os.kill(old[0], signal.SIGKILL)
+    wait_for(lambda: launcher_pids(manager) not in ([], old), "another launcher")
+    AirExecutorClient(base).cancel("strays")
+    wait_end(folder)
+    wait_for(lambda: not alive(pids["a"]), "the end of the stray")
+
+
+def test_what_an_earlier_run_left_on_purpose_is_not_taken_for_a_stray(base: Path, manager: ManagerProcess) -> None:
+    """Tasks of two runs of a job may have the same id."""
+    client = AirExecutorClient(base)
+    task = {"id": "a", "command": STRAY + "sleep 0.3", "shell": True, "keep_children": True}
+    client.create_job("twice", [task])
+    folder = base / "jobs" / "twice"
+    (kept,) = strays(folder, "a").values()
+    try:
+        wait_end(folder)
+        job_id = client.create_job("twice", [{**task, "command": STRAY + "sleep 1000"}])
+        wait_for((folder / "runs").exists, "the second run")
+        (second,) = strays(folder, "a").values()
+        client.cancel("twice")
+        wait_end(folder, job_id)
+        assert alive(kept)
+        assert not alive(second)
+    finally:
+        os.kill(kept, signal.SIGKILL)

@@ -153,6 +153,7 @@ class ManagedJob:
         env.update({name: param_text(value) for name, value in run.options.params.items()})
         env["AIR_EXECUTOR_BASE"] = str(self.folder.base)
         env["AIR_EXECUTOR_JOB"] = self.name
+        env["AIR_EXECUTOR_RUN"] = run.id
         self.context = RunContext(self.folder, run.id, run.cwd, env)
 
     def begin(

@@ -31,6 +31,7 @@ import contextlib
 import errno
 import fcntl
 import heapq
+import importlib.util
 import json
 import os
 import select
@@ -73,6 +74,8 @@ RESET_SIGNALS = [
     )
 ]
 TICKS = os.sysconf("SC_CLK_TCK")
+STRAYS_COST = 5.0
+"""Looking for strays takes at most about a fifth of the time."""
 SHELL = b"/bin/sh"
 
 
@@ -101,6 +104,7 @@ class Running:
     __slots__ = (
         "context",
         "end",
+        "forced",
         "give_up_at",
         "grace_s",
         "keep_children",
@@ -108,6 +112,7 @@ class Running:
         "kill_at",
         "killed",
         "log",
+        "mark",
         "memory_mb",
         "pid",
         "slot",
@@ -133,6 +138,9 @@ class Running:
         self.memory_mb = 0.0
         self.why_text = ""
         self.killed = False
+        self.forced = False
+        self.mark = (b"", b"")
+        """What stands in the environment of this attempt's processes and of no others."""
         self.end: list[Any] | None = None
 
 
@@ -186,6 +194,9 @@ class Launcher:
         self.young: list[tuple[float, int]] = []
         self.timers: list[tuple[float, int]] = []
         self.lingering: dict[int, Running] = {}
+        self.asked: list[Running] = []
+        """Tasks to be ended whose strays have not been asked yet."""
+        self.strays_due = 0.0
         self.left: dict[int, Left] = {}
         self.left_due = 0.0
         self.limited: dict[int, Running] = {}
@@ -233,6 +244,7 @@ class Launcher:
             self.reap()
             self.promote()
             self.run_timers()
+            self.ask_strays()
             self.check_lingering()
             self.check_left()
             self.check_memory()
@@ -527,6 +539,10 @@ class Launcher:
         full[b"AIR_EXECUTOR_ATTEMPT"] = b"%d" % attempt
         full[b"AIR_EXECUTOR_RESULT"] = context.inbox + b"results/" + own
         full[b"AIR_EXECUTOR_INBOX"] = context.inbox + own + b"l"
+        task.mark = (
+            strays.RESULT + full[b"AIR_EXECUTOR_RESULT"],
+            strays.RUN + full.get(b"AIR_EXECUTOR_RUN", b""),
+        )
         folder = context.cwd if cwd is None else os.path.join(context.cwd, os.fsencode(cwd))
         if folder != self.cwd:
             try:
@@ -809,7 +825,18 @@ class Launcher:
         task.give_up_at = task.kill_at + GIVE_UP_AFTER_S
         signal_group(task.pid, signal.SIGTERM)
         signal_group(task.pid, signal.SIGCONT)
+        self.asked.append(task)
         heapq.heappush(self.timers, (task.kill_at, token))
+
+    def ask_strays(self) -> None:
+        """TERM to processes that have left the groups of tasks to be ended; one look for all of them."""
+        if not self.asked:
+            return
+        tasks = {task.mark: task for task in self.asked}
+        self.asked.clear()
+        for mark, pids in strays.strays_of(tasks).items():
+            pids = [pid for pid in pids if group_of(pid) != tasks[mark].pid]  # those have been asked
+            strays.signal_strays(pids, mark, signal.SIGTERM, signal.SIGCONT)
 
     def run_timers(self) -> None:
         now = time.monotonic()
@@ -820,6 +847,7 @@ class Launcher:
                 continue
             if task.killed:
                 signal_group(task.pid, signal.SIGKILL)
+                task.forced = True
                 task.kill_at = now + 0.2  # again, for processes forked meanwhile
                 heapq.heappush(self.timers, (task.kill_at, token))
             elif task.end is None:
@@ -855,12 +883,20 @@ class Launcher:
         self.memory_due = now + max(MEMORY_POLL_S, MEMORY_POLL_COST * (now - began))
 
     def check_lingering(self) -> None:
-        gone = []
-        for task in self.lingering.values():
-            if group_lives(task.pid) and time.monotonic() < task.give_up_at:
-                continue
-            gone.append(task)
+        """Report tasks that were ended, as soon as nothing of them lives."""
+        began = time.monotonic()
+        gone = [task for task in self.lingering.values() if began >= task.give_up_at or not group_lives(task.pid)]
+        if not gone or began < self.strays_due:
+            return
+        found = strays.strays_of({task.mark for task in gone})
+        now = time.monotonic()
+        self.strays_due = now + STRAYS_COST * (now - began)
         for task in gone:
+            pids = found.get(task.mark)
+            if pids and task.forced:
+                strays.signal_strays(pids, task.mark, signal.SIGKILL)
+            if pids and now < task.give_up_at:
+                continue
             del self.lingering[task.token]
             end = task.end
             assert end is not None
@@ -871,6 +907,26 @@ class Launcher:
 
 def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def load_beside(name: str) -> Any:
+    """A module of the standard library's kind that stands beside this file; this program is no part of a package."""
+    path = os.path.join(os.path.dirname(os.path.realpath(__file__)), f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+strays = load_beside("strays")
+
+
+def group_of(pid: int) -> int:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
 
 
 def signal_group(pgid: int, number: int) -> None:

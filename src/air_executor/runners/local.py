@@ -35,6 +35,7 @@ from air_executor.runners.processes import (
     wait_status,
 )
 from air_executor.runners.spools import SPOOL_NAME, Remains, Spooled, end_of, lost, read_spools, worth_of
+from air_executor.runners.strays import RUN, signal_strays, strays_of
 from air_executor.store.layout import Base
 
 __all__ = ["LocalRunner"]
@@ -432,9 +433,17 @@ class LocalRunner:
     def _end_adopted(self, attempt: Spooled, why: str, grace_s: float) -> None:
         signal_group(attempt.pid, signal.SIGTERM)
         signal_group(attempt.pid, signal.SIGCONT)
+        self._signal_strays(attempt, signal.SIGTERM, signal.SIGCONT)
         attempt.why = why
         attempt.timeout_at = 0.0
         attempt.kill_at = time.monotonic() + grace_s
+
+    def _signal_strays(self, attempt: Spooled, *numbers: int) -> None:
+        """Signal what has left the group of an adopted attempt."""
+        mark = (self._mark(attempt.key), RUN + os.fsencode(attempt.key.run))
+        for pids in strays_of({mark}).values():
+            outside = [pid for pid in pids if (fields := stat_fields(pid)) and int(fields[2]) != attempt.pid]
+            signal_strays(outside, mark, *numbers)
 
     def limit_adopted(self, key: AttemptKey, left_s: float, grace_s: float) -> None:
         """Give an adopted attempt the rest of its time-out, which its launcher took with it."""
@@ -501,6 +510,7 @@ class LocalRunner:
                 self._end_adopted(attempt, "timeout", attempt.grace_s)
             elif attempt.kill_at and attempt.kill_at <= time.monotonic():
                 signal_group(attempt.pid, signal.SIGKILL)
+                self._signal_strays(attempt, signal.SIGKILL)
                 attempt.kill_at = 0.0
         if self._open_again_at and self._open_again_at <= time.monotonic():
             self._open()
@@ -615,6 +625,7 @@ class LocalRunner:
             end = end_by_status(attempt, status)
         if attempt.why:
             signal_group(attempt.pid, signal.SIGKILL)  # what the first process left of its group
+            self._signal_strays(attempt, signal.SIGKILL)
             end.reason = attempt.why
             end.error = "timed out" if attempt.why == "timeout" else "cancelled while it ran"
         self._ready.append((attempt.key, end))
