@@ -226,7 +226,7 @@ def test_what_an_earlier_run_left_on_purpose_is_not_taken_for_a_stray(base: Path
     try:
         wait_end(folder)
         job_id = client.create_job("twice", [{**task, "command": STRAY + "sleep 1000"}])
-        wait_for((folder / "runs").exists, "the second run")
+        wait_for(lambda: list(folder.glob("runs/*/journal.jsonl")), "the second run")
         (second,) = strays(folder, "a").values()
         client.cancel("twice")
         wait_end(folder, job_id)
