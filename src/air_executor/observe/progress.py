@@ -108,6 +108,11 @@ class Progress:
         return self.state in ENDED_STATES
 
     @property
+    def ended_at(self) -> float | None:
+        """When the run ended; None while it goes on."""
+        return self._ended_at
+
+    @property
     def total(self) -> int:
         return sum(self.counts.values())
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from air_executor.model import Reason, Status
 
-__all__ = ["CODES", "GRID", "REASONS", "STATUSES", "Roll"]
+__all__ = ["BLOCK", "CODES", "GRID", "REASONS", "RUNNING", "STATUSES", "Roll"]
 
 PENDING: Final = 0
 RUNNING: Final = 1
@@ -33,6 +33,7 @@ GRID: Final = bytes(code if code <= CODES["cancelled"] else CODES["exit"] for co
 MAX_GROUPS: Final = 65_535
 KEPT_CHANGES: Final = 400_000
 NEVER: Final = 0.0
+BLOCK: Final = 4_096
 
 
 class Roll:
@@ -64,6 +65,10 @@ class Roll:
         self.before = array("i")
         """The task's attempt before this one, -1 for none."""
         self.lanes = array("H")
+        self._open = array("H")
+        """How many attempts of each block still run."""
+        self._reach = array("d")
+        """When the last attempt of each block ended that has."""
 
         self.group_names: list[str] = [""]
         self._group_numbers: dict[str, int] = {"": 0}
@@ -139,6 +144,11 @@ class Roll:
             lane = min(self.lane_count, 65_535)
             self.lane_count += 1
         self.lanes.append(lane)
+        block = attempt // BLOCK
+        if block == len(self._open):
+            self._open.append(0)
+            self._reach.append(NEVER)
+        self._open[block] += 1
         return attempt
 
     def end(self, place: int, code: int, at: float, position: int) -> None:
@@ -150,6 +160,13 @@ class Roll:
         self.ends[attempt] = code
         self.exits[attempt] = position
         heappush(self._free_lanes, self.lanes[attempt])
+        block = attempt // BLOCK
+        self._open[block] -= 1
+        self._reach[block] = max(self._reach[block], at)
+
+    def reaches(self, block: int, at: float) -> bool:
+        """Whether an attempt of a block (of `BLOCK` attempts each) ran at the moment `at` or later."""
+        return self._open[block] > 0 or self._reach[block] >= at
 
     def attempts(self, place: int) -> Iterator[int]:
         """The attempts of a task, the last first."""

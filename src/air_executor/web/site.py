@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import time
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from air_executor import __version__
 from air_executor.errors import BaseUnusable
+from air_executor.observe.failures import FailureLines
 from air_executor.observe.objects import job_detail
 from air_executor.observe.overview import Overview
+from air_executor.observe.runs import EarlierRuns
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Tails, Watched
+from air_executor.store.files import Identity, identity
 from air_executor.store.layout import Base
 from air_executor.store.lock import manager_pid
 from air_executor.web.feed import Frames
@@ -23,6 +25,16 @@ from air_executor.web.feed import Frames
 __all__ = ["Site"]
 
 MANAGER_LOOK_S = 1.0
+
+
+class Kept:
+    """What is kept of a job beside its journal."""
+
+    def __init__(self) -> None:
+        self.runs = EarlierRuns()
+        self.failures = FailureLines()
+        self.seen: Identity | None = None
+        self.count = 0
 
 
 class Site:
@@ -33,6 +45,7 @@ class Site:
         self.tails = Tails(base)
         self.overview = Overview(base, self.tails)
         self._frames: WeakKeyDictionary[Watched, Frames] = WeakKeyDictionary()
+        self._kept_of: WeakKeyDictionary[JournalTail, Kept] = WeakKeyDictionary()
         self._manager: dict[str, Any] | None = None
         self._look_at_manager_at = 0.0
         self._stopped: asyncio.Event | None = None
@@ -45,13 +58,29 @@ class Site:
         return frames
 
     def detail(self, tail: JournalTail) -> dict[str, Any]:
-        return job_detail(tail.progress, tail.name, time.time(), self.earlier_runs(tail))
+        return job_detail(tail.progress, tail.name, time.time(), self._run_count(tail))
 
-    def earlier_runs(self, tail: JournalTail) -> int:
-        """How many runs there were before this one."""
-        with contextlib.suppress(OSError), os.scandir(tail.folder.runs) as entries:
-            return sum(entry.is_dir(follow_symlinks=False) for entry in entries)
-        return 0
+    def earlier_runs(self, tail: JournalTail) -> list[dict[str, Any]]:
+        """The runs before this one, newest first."""
+        return self._kept(tail).runs.runs(tail)
+
+    def failure_lines(self, tail: JournalTail) -> FailureLines:
+        return self._kept(tail).failures
+
+    def _kept(self, tail: JournalTail) -> Kept:
+        kept = self._kept_of.get(tail)
+        if kept is None:
+            kept = self._kept_of[tail] = Kept()
+        return kept
+
+    def _run_count(self, tail: JournalTail) -> int:
+        """How many runs there were before this one; changes seldom, and is asked for often."""
+        kept = self._kept(tail)
+        seen = identity(tail.folder.runs)
+        if seen != kept.seen:
+            kept.seen = seen
+            kept.count = len(kept.runs.runs(tail))
+        return kept.count
 
     def manager(self) -> dict[str, Any] | None:
         """What the manager says of itself; None while there is none."""
