@@ -28,6 +28,11 @@ __all__ = ["serve"]
 )
 @click.option("--tls-cert", metavar="FILE", help="Speak TLS with this certificate.")
 @click.option("--tls-key", metavar="FILE", help="The certificate's key.")
+@click.option(
+    "--index",
+    metavar="FOLDER",
+    help="Where to keep what was read of long journals; may be removed at any time [default: in ~/.cache].",
+)
 @base_option
 def serve(base: str | None, tls_cert: str | None, tls_key: str | None, **given: str | int | None) -> None:
     """Show all jobs in a browser, and let programs ask and submit by HTTP.

@@ -76,6 +76,7 @@ def job_detail(progress: Progress, name: str, now: float, runs: int) -> dict[str
         "failed_tasks": [_failure(failure) for failure in progress.last_failures(SHOWN)],
         "options": options,
         "runs": runs,
+        "reading": None,
     }
 
 

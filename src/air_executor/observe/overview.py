@@ -17,7 +17,7 @@ from air_executor.store.files import Identity, identity, read_regular
 from air_executor.store.layout import Base
 from air_executor.times import from_iso
 
-__all__ = ["Overview"]
+__all__ = ["Overview", "from_state", "newest_first"]
 
 COUNTS: Final = ("pending", "running", "completed", "failed")
 LOOK_S: Final = 0.25
@@ -94,7 +94,7 @@ class Overview:
         if seen.told and now == seen.state:
             return
         seen.state = now
-        seen.told = _from_state(path, name)
+        seen.told = from_state(path, name)
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ def _fit(entry: os.DirEntry[str]) -> bool:
     return entry.name.isprintable()
 
 
-def _from_state(path: str, name: str) -> dict[str, Any]:
+def from_state(path: str, name: str) -> dict[str, Any]:
     """A job as its `state.json` alone tells it; anybody may have written that."""
     try:
         state = msgspec.json.decode(read_regular(path))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from copy import copy
 from heapq import heappop, heappush
 from typing import Final
 
@@ -81,7 +82,7 @@ class Roll:
         """How many changes there were before those in `changes`."""
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.codes)
 
     @property
     def changed(self) -> int:
@@ -164,9 +165,25 @@ class Roll:
         self._open[block] -= 1
         self._reach[block] = max(self._reach[block], at)
 
+    def measure_blocks(self) -> None:
+        """Find out how far the blocks reach, after attempts were put into the columns."""
+        self._open = array("H")
+        self._reach = array("d")
+        for first in range(0, len(self.ends), BLOCK):
+            self._open.append(self.ends.count(RUNNING, first, first + BLOCK))
+            self._reach.append(max(self.ended[first : first + BLOCK]))
+
     def reaches(self, block: int, at: float) -> bool:
         """Whether an attempt of a block (of `BLOCK` attempts each) ran at the moment `at` or later."""
         return self._open[block] > 0 or self._reach[block] >= at
+
+    def frozen(self) -> Roll:
+        """The roll as it is now; columns that only grow are shared with the one that goes on."""
+        roll = copy(self)
+        roll.codes, roll.told, roll.last = self.codes[:], self.told[:], self.last[:]
+        roll.ended, roll.ends, roll.exits = self.ended[:], self.ends[:], self.exits[:]
+        roll.changes, roll.forgotten = array("I"), self.changed
+        return roll
 
     def attempts(self, place: int) -> Iterator[int]:
         """The attempts of a task, the last first."""

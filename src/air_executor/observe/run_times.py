@@ -27,11 +27,11 @@ class RunTimes:
         self._random = 1
 
     def add(self, seconds: float) -> None:
-        seconds = max(0.0, seconds)
+        seconds = max(seconds, 0.0)
         self.count += 1
         self.total_s += seconds
         self.max_s = max(self.max_s, seconds)
-        weight = 1.0 / min(self.count, RECENT)
+        weight = 1.0 / (self.count if self.count < RECENT else RECENT)
         off = seconds - self.recent_mean_s
         self.recent_mean_s += weight * off
         self._recent_variance = (1.0 - weight) * (self._recent_variance + weight * off * off)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from air_executor.errors import InvalidInput
@@ -37,14 +38,16 @@ class Selection:
         if self._no_such_group or self._pattern is None:
             return []
         roll = self._roll
-        places = [found.start() for found in self._pattern.finditer(roll.codes, first, last)]
+        places: Iterable[int] = range(first, last)
+        if len(self._codes) < len(STATUSES):
+            places = [found.start() for found in self._pattern.finditer(roll.codes, first, last)]
         if self._group is not None:
             groups = roll.groups
             places = [place for place in places if groups[place] == self._group]
         if self._text is not None:
             ids, text = roll.ids, self._text
             places = [place for place in places if text in ids[place].casefold()]
-        return places
+        return list(places)
 
     async def page(self, first: int, limit: int) -> tuple[list[int], bool]:
         """Up to `limit` chosen places from `first` on, and whether there are more."""

@@ -49,6 +49,18 @@ class JournalTail:
         """Bytes that have not been read."""
         return self._journal.behind()
 
+    def restore(self, progress: Progress, position: int) -> None:
+        """Go on where `progress` was left: at a position of the file that is there now."""
+        self.progress = progress
+        self.version += 1
+        self._journal = JournalFollower(self.folder.journal, position)
+        self._journal.open()
+
+    @property
+    def inode(self) -> int:
+        """Of the journal that is followed."""
+        return self._journal.inode
+
     def advance(self, at_most: int = SLICE) -> bool:
         """Read about `at_most` bytes; whether there was anything new."""
         before = self.version
@@ -72,10 +84,7 @@ class JournalTail:
         """What is known now, for whoever needs a while to tell it; to be closed."""
         tail = copy.copy(self)
         tail.progress = copy.copy(self.progress)
-        roll = tail.progress.roll = copy.copy(self.progress.roll)
-        # all other columns only grow
-        roll.ids = roll.ids[:]
-        roll.codes, roll.told, roll.last, roll.exits = roll.codes[:], roll.told[:], roll.last[:], roll.exits[:]
+        tail.progress.roll = self.progress.roll.frozen()
         tail._journal = self._journal.reader()
         return tail
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from air_executor.errors import NotFound
+from air_executor.observe.index import WORTH_IT, Draft, Index, Version
 from air_executor.observe.tail import SLICE, JournalTail, ViewsTail
 from air_executor.store.files import identity
 from air_executor.store.layout import Base
@@ -22,6 +23,10 @@ HEARTBEAT_S: Final = 2.0
 """How often listeners hear of a working job in which nothing happens: its times move on."""
 AT_ONCE: Final = 2_000_000
 """A journal that is longer is read by a thread the first time."""
+KEEP_EVERY: Final = 16_000_000
+"""Bytes of a journal that are read again at most after a restart."""
+KEEP_S: Final = 10.0
+PATIENCE_S: Final = 0.2
 FORGET_S: Final = 600.0
 MEMORY: Final = 150_000_000
 """Bytes that jobs nobody listens to may take, beside the one looked at last."""
@@ -41,6 +46,8 @@ class Watched:
         """Done when there is something new; then there is another."""
         self.gone = False
         """Whether the job's folder is no longer there."""
+        self.indexed: Version | None = None
+        self.index_again_at = 0.0
 
     def tell(self) -> None:
         """Wake those who listen."""
@@ -55,8 +62,9 @@ class Watched:
 class Tails:
     """All followed jobs of a base folder. For one event loop."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, index: Index | None = None) -> None:
         self.base = base
+        self._index = index
         self.stopping = False
         self._watched: dict[str, Watched] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="journal")
@@ -71,6 +79,23 @@ class Tails:
             await asyncio.shield(watched.ready)
         await self._catch_up(watched)
         return watched.tail
+
+    async def look_soon(self, name: str, patience_s: float = PATIENCE_S) -> JournalTail | None:
+        """Like `look`; None when a long journal has to be read first and that takes longer than `patience_s`."""
+        watched = self._watch(name)
+        if not watched.ready.done():
+            await asyncio.wait([watched.ready], timeout=patience_s)
+            if not watched.ready.done():
+                return None
+        return await self.look(name)
+
+    def share_read(self, name: str) -> float:
+        """How much of a journal has been read that is read for the first time, from 0 to 1."""
+        watched = self._watched.get(name)
+        if watched is None:
+            return 0.0
+        left = watched.tail.behind()
+        return round(1.0 - left / max(1, left + watched.tail.position), 3)
 
     def peek(self, name: str, *, at_most: int = SLICE) -> JournalTail | None:
         """The job as far as it is known without waiting; None when its journal has to be read first."""
@@ -108,8 +133,10 @@ class Tails:
 
     def _read_in_thread(self, watched: Watched) -> None:
         def read() -> None:
+            if self._index is not None:
+                watched.indexed = self._index.load(watched.tail)
             while watched.tail.advance(4 * SLICE) and not self.stopping:
-                time.sleep(0)
+                time.sleep(0)  # lets the event loop have its turn
 
         def done(future: asyncio.Future[None]) -> None:
             if watched.ready.done():
@@ -119,6 +146,7 @@ class Tails:
                 watched.ready.set_exception(error)
             else:
                 watched.ready.set_result(None)
+                self._keep(watched)
 
         asyncio.get_running_loop().run_in_executor(self._threads, read).add_done_callback(done)
 
@@ -126,6 +154,29 @@ class Tails:
         self._renew(watched)
         while watched.tail.advance() and watched.tail.behind():
             await asyncio.sleep(0)
+        self._keep(watched)
+
+    def _keep(self, watched: Watched) -> None:
+        """Put what is known of a long journal into the index, when enough of it is new."""
+        tail = watched.tail
+        now = time.monotonic()
+        known = watched.indexed
+        new = tail.position - (known.position if known is not None and known.run == tail.progress.run_id else 0)
+        if self._index is None or new < (WORTH_IT if tail.progress.ended else KEEP_EVERY):
+            return
+        if now < watched.index_again_at or self.stopping:
+            return
+        watched.index_again_at = now + KEEP_S
+        index, draft = self._index, Draft.of(tail, known)
+
+        def keep() -> None:
+            try:
+                if index.save(draft):
+                    watched.indexed = draft.version
+            finally:
+                draft.frozen.close()
+
+        asyncio.get_running_loop().run_in_executor(self._threads, keep)
 
     def _renew(self, watched: Watched) -> None:
         """Go over to the journal when a manager has taken the job up."""
@@ -192,3 +243,5 @@ class Tails:
         for watched in self._watched.values():
             watched.tail.close()
         self._watched.clear()
+        if self._index is not None:
+            self._index.close()

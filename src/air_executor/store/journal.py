@@ -175,10 +175,17 @@ class JournalFollower:
             fd = open_regular(self.path)
         except FileNotFoundError:
             return
+        self._take(fd)
+        yield from self._events(True, at_most)
+
+    def open(self) -> None:
+        """Open the file that is there, without reading; `FileNotFoundError` when there is none."""
+        self._take(open_regular(self.path))
+
+    def _take(self, fd: int) -> None:
         self.close()
         self._fd, self._inode = fd, os.fstat(fd).st_ino
         self._offset, self._first = self._first, 0
-        yield from self._events(True, at_most)
 
     def behind(self) -> int:
         """How many bytes have not been read, as far as a look at the file tells."""
@@ -203,6 +210,7 @@ class JournalFollower:
         """Another one that stays with the present file, for `line_at` and `bytes_at`."""
         other = JournalFollower(self.path)
         other._fd = os.dup(self._fd) if self._fd >= 0 else -1
+        other._inode = self._inode
         return other
 
     def bytes_at(self, offset: int, size: int) -> bytes:

@@ -16,14 +16,22 @@ def main() -> int:
     parser.add_argument("--base")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5001)
-    for name in ("token-file", "read-token-file", "tls-cert", "tls-key"):
+    for name in ("token-file", "read-token-file", "tls-cert", "tls-key", "index"):
         parser.add_argument(f"--{name}")
     given = parser.parse_args()
     try:
         from air_executor.web.server import make_access, serve
 
         access = make_access(given.host, given.token_file, given.read_token_file)
-        serve(given.base, given.host, given.port, access, certificate=given.tls_cert, key=given.tls_key)
+        serve(
+            given.base,
+            given.host,
+            given.port,
+            access,
+            index=given.index,
+            certificate=given.tls_cert,
+            key=given.tls_key,
+        )
     except AirExecutorError as error:
         print(f"air-executor: error: {error}", file=sys.stderr)
         return error.exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,12 +23,18 @@ from air_executor.web.site import Site
 __all__ = ["create_app"]
 
 
-def create_app(base: str | os.PathLike[str] | None = None, *, access: Access | None = None) -> Application:
+def create_app(
+    base: str | os.PathLike[str] | None = None,
+    *,
+    access: Access | None = None,
+    index: str | os.PathLike[str] | None = None,
+) -> Application:
     """The whole interface of one base folder. It keeps nothing that could not be read again from there.
 
-    Without `access` only requests to a loopback name are answered. `app.site.stop()` ends all streams.
+    Without `access` only requests to a loopback name are answered. `index` is the folder for what is kept of
+    long journals, by default among the user's caches. `app.site.stop()` ends all streams.
     """
-    site = Site(Base(base).require())
+    site = Site(Base(base).require(), None if index is None else Path(index))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -21,6 +21,7 @@ __all__ = ["all_jobs", "one_job"]
 BETWEEN_S: Final = 0.1
 BETWEEN_OVERVIEWS_S: Final = 0.25
 BYTES_PER_S: Final = 50_000
+READING_S: Final = 0.5
 PING_S: Final = 15.0
 FIRST_JOBS: Final = 500
 MAX_CELLS: Final = 200_000
@@ -77,6 +78,8 @@ def _id(tail: JournalTail) -> str:
 
 async def one_job(site: Site, name: str, last_id: str, *, with_cells: bool) -> AsyncIterator[bytes]:
     """Snapshot, then deltas; after `last_id` if the run still is the one it names."""
+    while not site.tails.stopping and await site.tails.look_soon(name, READING_S) is None:
+        yield event("reading", b'{"job":%s}' % _encode(site.detail_from_state(name)))
     async with site.tails.listening(name) as watched:
         frames = site.frames(watched)
         tail = watched.tail

@@ -81,7 +81,8 @@ def _key_of(text: str) -> tuple[float, str]:
 @routes.get("/jobs/{name}")
 async def job(site: TheSite, name: JobName) -> Response:
     """One job in full."""
-    return Json(site.detail(await site.tails.look(name)))
+    tail = await site.tails.look_soon(name)
+    return Json(site.detail_from_state(name) if tail is None else site.detail(tail))
 
 
 @routes.get("/jobs/{name}/grid")
@@ -110,6 +111,6 @@ async def events(
     """What happens, as server-sent events. `Last-Event-ID` goes on exactly where a connection broke off."""
     if job is None:
         return EventStream(all_jobs(site, request.scope.get(MAY_WRITE, False)))
-    await site.tails.look(job)
+    site.base.existing_job(job)
     last_id = request.headers.get("last-event-id", "")
     return EventStream(one_job(site, job, last_id, with_cells=bool(cells)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -18,6 +19,8 @@ __all__ = ["make_access", "serve"]
 
 PATIENCE_S: Final = 3
 """How long requests that are under way may take when the server is told to end."""
+SWITCH_S: Final = 0.001
+"""A long journal is read beside the requests, which must not wait for it."""
 NICENESS: Final = 5
 """Looking must not take the machine from the tasks."""
 
@@ -28,16 +31,18 @@ def serve(
     port: int,
     access: Access,
     *,
+    index: str | None = None,
     certificate: str | None = None,
     key: str | None = None,
 ) -> None:
     """Serve until told to end by a signal. Port 0 takes any that is free."""
-    app = create_app(base, access=access)
+    app = create_app(base, access=access, index=index)
     listening = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if certificate else "http"
     print(f"serving {app.site.base} on {scheme}://{shown}:{listening.getsockname()[1]}/", flush=True)
     os.nice(NICENESS)
+    sys.setswitchinterval(SWITCH_S)
     config = uvicorn.Config(
         app,
         log_level="warning",

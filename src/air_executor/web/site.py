@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from air_executor import __version__
 from air_executor.errors import BaseUnusable
 from air_executor.observe.failures import FailureLines
+from air_executor.observe.index import Index, default_folder
 from air_executor.observe.objects import job_detail
-from air_executor.observe.overview import Overview
+from air_executor.observe.overview import Overview, from_state
+from air_executor.observe.progress import Progress
 from air_executor.observe.runs import EarlierRuns
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Tails, Watched
@@ -40,9 +43,10 @@ class Kept:
 class Site:
     """One served base folder. Made outside the event loop, used inside it."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, index: Path | None = None) -> None:
+        """`index`: the folder to keep the index in; by default among the user's caches."""
         self.base = base
-        self.tails = Tails(base)
+        self.tails = Tails(base, Index(index or default_folder(base)))
         self.overview = Overview(base, self.tails)
         self._frames: WeakKeyDictionary[Watched, Frames] = WeakKeyDictionary()
         self._kept_of: WeakKeyDictionary[JournalTail, Kept] = WeakKeyDictionary()
@@ -59,6 +63,14 @@ class Site:
 
     def detail(self, tail: JournalTail) -> dict[str, Any]:
         return job_detail(tail.progress, tail.name, time.time(), self._run_count(tail))
+
+    def detail_from_state(self, name: str) -> dict[str, Any]:
+        """A job of which the journal is still being read: what its `state.json` says, and how much has been read."""
+        state = from_state(str(self.base.job(name).state), name)
+        detail = job_detail(Progress(), name, time.time(), 0)
+        total = state["total_tasks"]
+        percent = round(100.0 * state["completed"] / total, 2) if total else 0.0
+        return {**detail, **state, "warnings": [], "percent": percent, "reading": self.tails.share_read(name)}
 
     def earlier_runs(self, tail: JournalTail) -> list[dict[str, Any]]:
         """The runs before this one, newest first."""

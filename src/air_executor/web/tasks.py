@@ -23,6 +23,7 @@ __all__ = ["TaskId", "place_of", "routes"]
 routes = APIRouter()
 _encode = msgspec.json.Encoder().encode
 
+COUNTS: Final = ("total_tasks", "completed", "running", "failed", "pending")
 STREAMED: Final = 200
 """Tasks of a list that are encoded in one go; then others have their turn."""
 
@@ -49,14 +50,12 @@ async def progress(
     tasks: Annotated[int, Query(ge=0, le=1, description="0: without the list of tasks.")] = 1,
 ) -> Response:
     """How far a job is: counts, and its tasks as `tasks.json` shows them."""
+    if not tasks and await site.tails.look_soon(name, 0.0) is None:
+        shown = site.detail_from_state(name)
+        return Json({"job_name": name, "state": shown["state"], **{key: shown[key] for key in COUNTS}})
     tail = await site.tails.look(name)
-    state = tail.progress
-    head = {
-        "job_name": name,
-        "state": state.state,
-        "total_tasks": state.total,
-        **{key: state.counts[key] for key in ("completed", "running", "failed", "pending")},
-    }
+    counts = {"total_tasks": tail.progress.total, **tail.progress.counts}
+    head = {"job_name": name, "state": tail.progress.state, **{key: counts[key] for key in COUNTS}}
     if not tasks:
         return Json(head)
     return StreamingResponse(_with_tasks(tail.frozen(), _encode(head)), media_type="application/json")
