@@ -111,7 +111,7 @@ class Index:
                 return None
             tail.restore(progress, position)
             known = Version(run, position, progress.roll.changed)
-        return known
+        return known  # noqa: RET504  (None where trouble with the file has ended the block)
 
     # ---- writing -------------------------------------------------------------------------------
 

@@ -156,8 +156,11 @@ class Progress:
         return self._pace.ended / elapsed if elapsed else 0.0
 
     def parallelism(self, now: float) -> float:
-        """How many tasks ran at once, on average over the last seconds."""
-        return self._pace.parallelism(now)
+        """How many tasks ran at once, on average over the last seconds; of an ended run, over all of it."""
+        if self._ended_at is None:
+            return self._pace.parallelism(now)
+        elapsed = self.elapsed_s(now)
+        return self._pace.slot_seconds / elapsed if elapsed else 0.0
 
     def estimate(self, now: float) -> Estimate | None:
         """How long what is known now will take; None while nothing is measured, or nothing is to be done."""

@@ -98,18 +98,16 @@ class JournalTail:
             return
         places = self.progress.roll.places
         while begin < end:
-            data = self._journal.bytes_at(begin, min(SLICE, end - begin))
-            whole = data.rfind(b"\n") + 1
-            if not whole:
-                data = self._journal.line_at(begin) + b"\n"
-                whole = len(data)
-            found = set()
-            for line in data[:whole].split(b"\n")[:-1]:
-                place = places.get(_task_of(line))
-                if place is not None:
-                    found.add(place)
-            begin += whole
-            yield found
+            data = self.lines_from(begin, end)
+            begin += len(data)
+            found = (places.get(_task_of(line)) for line in data.split(b"\n")[:-1])
+            yield {place for place in found if place is not None}
+
+    def lines_from(self, begin: int, end: int) -> bytes:
+        """Some whole lines of the journal, from the one that begins at `begin`, not beyond `end`."""
+        data = self._journal.bytes_at(begin, min(SLICE, end - begin))
+        whole = data.rfind(b"\n") + 1
+        return data[:whole] if whole else self._journal.line_at(begin) + b"\n"
 
     def close(self) -> None:
         self._journal.close()

@@ -47,8 +47,8 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: AsyncIterator[bytes]) -> None:
-        super().__init__(headers={"X-Accel-Buffering": "no"})
+    def __init__(self, source: AsyncIterator[bytes], media_type: str | None = None) -> None:
+        super().__init__(headers={"X-Accel-Buffering": "no"}, media_type=media_type or self.media_type)
         del self.headers["content-length"]
         self._source = source
 

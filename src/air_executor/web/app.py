@@ -18,6 +18,7 @@ from air_executor.store.layout import Base
 from air_executor.web import analysis, changes, jobs, logs, pages, tasks
 from air_executor.web.access import Access, Gate
 from air_executor.web.answers import error_answer, status_of
+from air_executor.web.schema import describe
 from air_executor.web.site import Site
 
 __all__ = ["create_app"]
@@ -51,6 +52,7 @@ def create_app(
         openapi_url="/openapi.json",
     )
     app.state.site = site
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     for routes in (jobs.routes, tasks.routes, logs.routes, analysis.routes, changes.routes, pages.routes):
         app.include_router(routes)
     app.add_exception_handler(AirExecutorError, _told)

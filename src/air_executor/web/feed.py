@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from air_executor.masking import mask_event
 from air_executor.observe.roll import GRID
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Watched
@@ -16,7 +17,7 @@ from air_executor.web.answers import PING, event
 if TYPE_CHECKING:
     from air_executor.web.site import Site
 
-__all__ = ["all_jobs", "one_job"]
+__all__ = ["all_jobs", "journal_lines", "one_job"]
 
 BETWEEN_S: Final = 0.1
 BETWEEN_OVERVIEWS_S: Final = 0.25
@@ -170,3 +171,39 @@ async def all_jobs(site: Site, write: bool) -> AsyncIterator[bytes]:
             quiet_s = 0.0
             yield PING
         await site.pause(BETWEEN_OVERVIEWS_S)
+
+
+async def journal_lines(site: Site, name: str, *, follow: bool) -> AsyncIterator[bytes]:
+    """The masked events of the present run, a line each; then, with `follow`, those that come until it has ended."""
+    async with site.tails.listening(name) as watched:
+        tail = watched.tail.frozen()
+        try:
+            position, quiet_s = 0, 0.0
+            while not site.tails.stopping:
+                until = watched.tail.position
+                while position < until:
+                    data = tail.lines_from(position, until)
+                    position += len(data)
+                    yield b"".join(_encode(mask_event(record)) + b"\n" for record in _records(data))
+                    await asyncio.sleep(0)
+                progress = watched.tail.progress
+                if not follow or watched.gone or progress.run_id != tail.progress.run_id or progress.ended:
+                    return
+                quiet_s += BETWEEN_S
+                if quiet_s > PING_S:
+                    quiet_s = 0.0
+                    yield b"\n"
+                await site.pause(BETWEEN_S)
+        finally:
+            tail.close()
+
+
+def _records(data: bytes) -> Iterator[dict[str, Any]]:
+    """The events of some lines; what is none is passed over."""
+    for line in data.split(b"\n")[:-1]:
+        try:
+            record = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            yield record

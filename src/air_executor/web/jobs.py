@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
-from air_executor.errors import InvalidInput
+from air_executor.client import AirExecutorClient
+from air_executor.errors import InvalidInput, WaitTimeout
+from air_executor.masking import mask_options
 from air_executor.observe.objects import grid
 from air_executor.observe.overview import newest_first
 from air_executor.web.access import MAY_WRITE
 from air_executor.web.answers import EventStream, Json
-from air_executor.web.feed import all_jobs, one_job
+from air_executor.web.feed import all_jobs, journal_lines, one_job
 from air_executor.web.site import Site
 from air_executor.web.texts import decoded
 
@@ -114,3 +117,30 @@ async def events(
     site.base.existing_job(job)
     last_id = request.headers.get("last-event-id", "")
     return EventStream(one_job(site, job, last_id, with_cells=bool(cells)))
+
+
+@routes.get("/jobs/{name}/journal")
+async def journal(
+    site: TheSite,
+    name: JobName,
+    follow: Annotated[int, Query(ge=0, le=1, description="1: go on until the job has ended.")] = 0,
+) -> Response:
+    """All events of a job, one JSON object a line, as `air-executor events` prints them."""
+    await site.tails.look(name)
+    return EventStream(journal_lines(site, name, follow=bool(follow)), "application/x-ndjson")
+
+
+@routes.get("/jobs/{name}/end")
+async def end(
+    site: TheSite,
+    name: JobName,
+    run: Annotated[str | None, Query(description="Of this run, even if another has followed.")] = None,
+) -> Response:
+    """Whether a job has ended with no next run in line, and its `state.json` then."""
+    try:
+        state = await asyncio.to_thread(AirExecutorClient(site.base.path).wait, name, 0, job_id=run)
+    except WaitTimeout:
+        return Json({"ended": False, "state": None})
+    mask_options(state)
+    state.pop("environment", None)
+    return Json({"ended": True, "state": state})
