@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -32,15 +32,27 @@ ENVIRONMENT_OF_CALLER = ("PATH", "VIRTUAL_ENV")
 
 
 class AirExecutorClient:
-    """Speaks to one base folder.
+    """Speaks to one base folder, or with `url` to a server (`air-executor serve`) that has one.
 
     Errors are `air_executor.errors`: `InvalidInput` for what cannot be accepted, `NotFound`, `JobSealed`,
     `WaitTimeout`, `BaseUnusable`.
     """
 
-    def __init__(self, base: str | os.PathLike[str] | None = None) -> None:
+    def __new__(
+        cls, base: str | os.PathLike[str] | None = None, *, url: str | None = None, token: str | None = None
+    ) -> Self:
+        if url is None or cls is not AirExecutorClient:
+            return object.__new__(cls)
+        from air_executor.client_http import HttpClient
+
+        return object.__new__(HttpClient)  # type: ignore[return-value]
+
+    def __init__(
+        self, base: str | os.PathLike[str] | None = None, *, url: str | None = None, token: str | None = None
+    ) -> None:
         """`base`: the base folder or the folder that holds it; default `AIR_EXECUTOR_BASE`, else
-        `.air-executor` in the working directory. It is made when a job is created."""
+        `.air-executor` in the working directory. It is made when a job is created. `url` and `token`: those of
+        a server, which is then asked instead."""
         self.base = Base(base)
 
     # ---- making and feeding jobs ---------------------------------------------------------------

@@ -25,6 +25,7 @@ LAYERS = {
     "runners": 2,
     "manager": 3,
     "client": 3,
+    "client_http": 3,
     "task": 3,
     "observe": 4,
     "cli": 5,

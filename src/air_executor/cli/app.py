@@ -34,6 +34,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "tasks": "listing:tasks",
         "logs": "logs:logs",
         "events": "events:events",
+        "serve": "serving:serve",
     },
     "Manager": {
         "init": "setup:init",

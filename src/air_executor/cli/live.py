@@ -111,8 +111,8 @@ def _bar(progress: Progress, width: int) -> Text:
 
 def _counts(progress: Progress, width: int) -> Text:
     line = _counts_in_words(progress, "{glyph} {count} {status}")
-    if progress.not_run:
-        line.append(f" ({number(len(progress.not_run))} not run)", style="red")
+    if progress.not_run_count:
+        line.append(f" ({number(progress.not_run_count)} not run)", style="red")
     return line if line.cell_len <= width else _counts_in_words(progress, "{glyph} {count}")
 
 

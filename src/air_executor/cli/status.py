@@ -157,7 +157,7 @@ def _print_tasks(follower: JobFollower, now: float) -> None:
         click.echo("\nFailed")
         for failure in failures:
             click.echo(f"  {glyph('failed')} {failure.task}: {failure_text(failure)}")
-        _print_more(len(progress.failed or progress.not_run) - SHOWN)
+        _print_more((progress.failed_count or progress.not_run_count) - SHOWN)
 
 
 def _print_counts(progress: Progress) -> None:

@@ -53,7 +53,7 @@ def _print_failures(follower: JobFollower) -> None:
         if failure.task in progress.failed:
             for line in _last_lines(follower, failure.task):
                 click.echo(f"    {line}")
-    more = len(progress.failed or progress.not_run) - len(shown)
+    more = (progress.failed_count or progress.not_run_count) - len(shown)
     if more:
         click.echo(f"  and {number(more)} more: air-executor tasks {follower.job} --status failed")
 

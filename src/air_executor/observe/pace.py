@@ -40,7 +40,8 @@ class Pace:
         """From journalled start to end, which is what a slot is taken for, start-up and all."""
         self.running = 0
         self.ended = 0
-        self._slot_seconds = 0.0
+        self.slot_seconds = 0.0
+        """Time that attempts have taken, together."""
         self._at: float | None = None
         self._moments: deque[_Moment] = deque()
 
@@ -64,10 +65,10 @@ class Pace:
     def _pass(self, at: float) -> None:
         if self._at is None:
             self._at = at
-        self._slot_seconds += self.running * max(0.0, at - self._at)
+        self.slot_seconds += self.running * max(0.0, at - self._at)
         self._at = max(at, self._at)
         if not self._moments or self._at >= self._moments[-1].at + STEP_S:
-            self._moments.append(_Moment(self._at, self._slot_seconds, self.ended))
+            self._moments.append(_Moment(self._at, self.slot_seconds, self.ended))
             while len(self._moments) > 1 and self._moments[1].at <= self._at - WINDOW_S:
                 self._moments.popleft()
 
@@ -90,7 +91,7 @@ class Pace:
         since = self._since(now)
         if since is None or self._at is None:
             return 0.0
-        slot_seconds = self._slot_seconds + self.running * max(0.0, now - self._at)
+        slot_seconds = self.slot_seconds + self.running * max(0.0, now - self._at)
         return (slot_seconds - since.slot_seconds) / max(STEP_S, now - since.at)
 
     def estimate(self, now: float, pending: int, started: Iterable[float]) -> Estimate | None:

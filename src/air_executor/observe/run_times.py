@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from bisect import bisect_right
 from itertools import accumulate
 from typing import Final
@@ -25,20 +24,23 @@ class RunTimes:
         self.recent_mean_s = 0.0
         self._recent_variance = 0.0
         self._sample: list[float] = []
-        self._random = random.Random(0)
+        self._random = 1
 
     def add(self, seconds: float) -> None:
-        seconds = max(0.0, seconds)
+        seconds = max(seconds, 0.0)
         self.count += 1
         self.total_s += seconds
         self.max_s = max(self.max_s, seconds)
-        weight = 1.0 / min(self.count, RECENT)
+        weight = 1.0 / (self.count if self.count < RECENT else RECENT)
         off = seconds - self.recent_mean_s
         self.recent_mean_s += weight * off
         self._recent_variance = (1.0 - weight) * (self._recent_variance + weight * off * off)
         if len(self._sample) < RESERVOIR:
             self._sample.append(seconds)
-        elif (place := self._random.randrange(self.count)) < RESERVOIR:
+            return
+        # a generator of three operations: this runs several times a task
+        self._random = self._random * 6_364_136_223_846_793_005 + 1_442_695_040_888_963_407 & 0xFFFF_FFFF_FFFF_FFFF
+        if (place := (self._random >> 32) * self.count >> 32) < RESERVOIR:
             self._sample[place] = seconds
 
     @property

@@ -136,12 +136,26 @@ def _unreadable(path: Path, number: int, line: bytes, error: Exception | None) -
 class JournalFollower:
     """Reads a journal as it grows; sees when a new run has begun in the same folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, position: int = 0) -> None:
+        """`position`: where to begin, if the file there is the one that was read before."""
         self.path = path
+        self.at = 0
+        """Where the line of the event given last begins."""
         self._fd = -1
         self._inode = 0
+        self._first = position
         self._offset = 0
         """Where the next whole line begins. A torn end is read again, since a restarted manager cuts it off."""
+
+    @property
+    def position(self) -> int:
+        """Where the next line will begin: everything before has been given."""
+        return self._offset
+
+    @property
+    def inode(self) -> int:
+        """Of the file that is being read; 0 while there is none."""
+        return self._inode
 
     def read(self, at_most: int = 8_000_000) -> Iterator[tuple[bool, ev.Event]]:
         """The new events, each with whether it is the first of another run than before.
@@ -149,34 +163,87 @@ class JournalFollower:
         Lines this version does not know are passed over: whoever only looks need not understand all.
         """
         try:
-            inode = os.stat(self.path).st_ino
-            if inode == self._inode:
-                yield from self._events(False, at_most)
+            info = os.stat(self.path)
+            if info.st_ino == self._inode:
+                if info.st_size < self._offset:  # a restored copy: what was given no longer holds
+                    self._offset = 0
+                    yield from self._events(True, at_most)
+                elif info.st_size > self._offset:
+                    yield from self._events(False, at_most)
                 return
             yield from self._events(False, 1 << 62)  # the end of the run that was moved away
             fd = open_regular(self.path)
         except FileNotFoundError:
             return
-        self.close()
-        self._fd, self._inode, self._offset = fd, os.fstat(fd).st_ino, 0
+        self._take(fd)
         yield from self._events(True, at_most)
+
+    def open(self) -> None:
+        """Open the file that is there, without reading; `FileNotFoundError` when there is none."""
+        self._take(open_regular(self.path))
+
+    def _take(self, fd: int) -> None:
+        self.close()
+        self._fd, self._inode = fd, os.fstat(fd).st_ino
+        self._offset, self._first = self._first, 0
+
+    def behind(self) -> int:
+        """How many bytes have not been read, as far as a look at the file tells."""
+        try:
+            info = os.stat(self.path)
+        except FileNotFoundError:
+            return 0
+        return info.st_size if info.st_ino != self._inode else max(0, info.st_size - self._offset)
+
+    def line_at(self, offset: int) -> bytes:
+        """The line of the present file that begins at `offset`; empty when there is none."""
+        size = 4_096
+        while self._fd >= 0:
+            data = os.pread(self._fd, size, offset)
+            end = data.find(b"\n")
+            if end >= 0 or len(data) < size:
+                return data[: max(0, end)]
+            size *= 8
+        return b""
+
+    def reader(self) -> JournalFollower:
+        """Another one that stays with the present file, for `line_at` and `bytes_at`."""
+        other = JournalFollower(self.path)
+        other._fd = os.dup(self._fd) if self._fd >= 0 else -1
+        other._inode = self._inode
+        return other
+
+    def bytes_at(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes of the present file from `offset` on."""
+        return os.pread(self._fd, size, offset) if self._fd >= 0 else b""
 
     def _events(self, fresh: bool, at_most: int) -> Iterator[tuple[bool, ev.Event]]:
         if self._fd < 0:
             return
         rest = b""
-        while (at_most > 0 or rest) and (data := os.pread(self._fd, 1_048_576, self._offset + len(rest))):
+        size = max(65_536, min(1_048_576, at_most))
+        while (at_most > 0 or rest) and (data := os.pread(self._fd, size, self._offset + len(rest))):
             at_most -= len(data)
             lines = (rest + data).split(b"\n")
             rest = lines.pop()
+            if at_most <= 0 and lines:
+                rest = b""  # is read again the next time
             for line in lines:
-                self._offset += len(line) + 1
                 try:
                     event = ev.decode_event(line)
                 except _NO_EVENT:
+                    if line is lines[-1] and self._is_last(len(line) + 1):
+                        return  # torn: the newline is another record's place, and a manager may cut it off
+                    self._offset += len(line) + 1
                     continue
+                self.at = self._offset
+                self._offset += len(line) + 1
                 yield fresh, event
                 fresh = False
+
+    def _is_last(self, size: int) -> bool:
+        """Whether the file ends `size` bytes after the present offset."""
+        return os.fstat(self._fd).st_size <= self._offset + size
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -20,7 +20,7 @@ from air_executor.masking import mask_environment, mask_options
 from air_executor.model import DEFAULT_RETRY_DELAY_S, Task, Usage
 from air_executor.store.files import Identity, being_written, exchange, identity, place_new, write_all
 
-__all__ = ["Displaced", "ViewFile", "render_state", "render_tasks", "state_view", "task_view"]
+__all__ = ["Displaced", "ViewFile", "render_state", "render_tasks", "show_task", "state_view", "task_view"]
 
 TASKS_PER_CHUNK: Final = 500
 
@@ -69,12 +69,19 @@ _encoder = msgspec.json.Encoder()
 
 
 def task_view(run: Run, task: Task) -> TaskView | dict[str, Any]:
-    """What `tasks.json` shows of a task; a dict when it has keys of its own that we do not know."""
+    """What `tasks.json` shows of a task of a run."""
+    return show_task(task, run.name, run.progress.get(task.spec.id))
+
+
+def show_task(task: Task, job_name: str, progress: tuple[float, str] | None) -> TaskView | dict[str, Any]:
+    """What `tasks.json` shows of a task; a dict when it has keys of its own that we do not know.
+
+    `progress` is what it has said of itself: a fraction and a text.
+    """
     spec = task.spec
-    progress = run.progress.get(spec.id)
     view = TaskView(
         id=spec.id,
-        job_name=run.name,
+        job_name=job_name,
         command=spec.command,
         args=spec.args,
         dependencies=spec.dependencies,

@@ -1,0 +1,183 @@
+"""All jobs of a base folder at a glance, from their `state.json`, and the journals of those followed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from air_executor.errors import InvalidInput
+from air_executor.model import ENDED_STATES, STATES
+from air_executor.observe.objects import job_object
+from air_executor.observe.tails import Tails
+from air_executor.store.files import Identity, identity, read_regular
+from air_executor.store.layout import Base
+from air_executor.times import from_iso
+
+__all__ = ["Overview", "from_state", "newest_first"]
+
+COUNTS: Final = ("pending", "running", "completed", "failed")
+LOOK_S: Final = 0.25
+COST_FACTOR: Final = 20.0
+FOLLOWED: Final = 50
+"""So many jobs under way are followed for their rate and estimate; of others their `state.json` has to do."""
+
+
+class _Seen:
+    """What is remembered of one job."""
+
+    __slots__ = ("changed", "job", "state", "told")
+
+    def __init__(self) -> None:
+        self.state: Identity | None = None
+        self.told: dict[str, Any] = {}
+        """From `state.json`."""
+        self.job: dict[str, Any] = {}
+        """As it is shown."""
+        self.changed = 0
+
+
+class Overview:
+    """Brought up to date by `look`, which takes a few microseconds a job and looks no more often than it may."""
+
+    def __init__(self, base: Base, tails: Tails) -> None:
+        self._base = base
+        self._tails = tails
+        self._seen: dict[str, _Seen] = {}
+        self._look_again_at = 0.0
+        self.version = 0
+        self.gone: list[tuple[int, str]] = []
+        """Jobs that are no longer there, with the version that saw it; the oldest are forgotten."""
+
+    def look(self) -> None:
+        """See what has changed since the last look."""
+        began = time.monotonic()
+        if began < self._look_again_at:
+            return
+        now = time.time()
+        self.version += 1
+        names = self._names()
+        for name in self._seen.keys() - names:
+            del self._seen[name]
+            self.gone = [*self.gone[-999:], (self.version, name)]
+        followed = 0
+        for name in names:
+            seen = self._seen.setdefault(name, _Seen())
+            self._read_state(name, seen)
+            tail = None
+            if seen.told["state"] not in ENDED_STATES and followed < FOLLOWED:
+                followed += 1
+                tail = self._tails.open_small(name)
+            else:
+                tail = self._tails.peek(name)
+            job = seen.told
+            if tail is not None and tail.begun:
+                job = job_object(tail.progress, name, now)
+            if job != seen.job:
+                seen.job = job
+                seen.changed = self.version
+        self._look_again_at = began + max(LOOK_S, COST_FACTOR * (time.monotonic() - began))
+
+    def _names(self) -> set[str]:
+        try:
+            with os.scandir(self._base.jobs) as entries:
+                return {e.name for e in entries if e.name[0] != "." and e.is_dir(follow_symlinks=False) and _fit(e)}
+        except OSError:
+            return set()
+
+    def _read_state(self, name: str, seen: _Seen) -> None:
+        path = f"{self._base.jobs}/{name}/state.json"
+        now = identity(path)
+        if seen.told and now == seen.state:
+            return
+        seen.state = now
+        seen.told = from_state(path, name)
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def jobs(self, since: int = -1) -> list[dict[str, Any]]:
+        """Jobs that have changed since a version, the one updated last first."""
+        found = [seen.job for seen in self._seen.values() if seen.changed > since]
+        return sorted(found, key=newest_first)
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        counts = dict.fromkeys(STATES, 0)
+        for seen in self._seen.values():
+            counts[seen.job["state"]] += 1
+        return counts
+
+    def under_way(self) -> Iterator[dict[str, Any]]:
+        """Jobs that have not ended."""
+        return (seen.job for seen in self._seen.values() if seen.job["state"] not in ENDED_STATES)
+
+
+def newest_first(job: dict[str, Any]) -> tuple[float, str]:
+    """The key by which jobs are listed."""
+    try:
+        at = from_iso(job["updated_at"] or "")
+    except ValueError:
+        at = 0.0
+    return -at, job["name"]
+
+
+def _fit(entry: os.DirEntry[str]) -> bool:
+    """Whether the name can be shown and asked for."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return entry.name.isprintable()
+
+
+def from_state(path: str, name: str) -> dict[str, Any]:
+    """A job as its `state.json` alone tells it; anybody may have written that."""
+    try:
+        state = msgspec.json.decode(read_regular(path))
+    except (OSError, InvalidInput, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        state = {}
+    state = state if isinstance(state, dict) else {}
+    progress = state.get("progress")
+    progress = progress if isinstance(progress, dict) else {}
+    counts = {key: n if type(n := progress.get(key)) is int and n >= 0 else 0 for key in COUNTS}
+    texts = {
+        key: t if isinstance(t := state.get(key), str) else None for key in ("id", "reason", "error", "stopping")
+    }
+    created_at, updated_at = _time(state, "created_at"), _time(state, "updated_at")
+    elapsed_s = 0.0
+    if created_at is not None and updated_at is not None:
+        elapsed_s = max(0.0, round(from_iso(updated_at) - from_iso(created_at), 3))
+    warnings = state.get("warnings")
+    return {
+        "name": name,
+        "id": texts["id"],
+        "state": state["state"] if state.get("state") in STATES else "waiting",
+        "reason": texts["reason"],
+        "error": texts["error"],
+        "created_at": created_at,
+        "updated_at": updated_at,
+        "total_tasks": sum(counts.values()),
+        **counts,
+        "skipped": 0,
+        "cancelled": 0,
+        "open": state.get("open") is True,
+        "paused": state.get("paused") is True,
+        "stopping": texts["stopping"],
+        "warnings": len(warnings) if isinstance(warnings, list) else 0,
+        "rate_per_s": 0.0,
+        "elapsed_s": elapsed_s,
+        "estimate_s": None,
+    }
+
+
+def _time(state: dict[str, Any], key: str) -> str | None:
+    """A time of a view, if it is one."""
+    try:
+        from_iso(state[key])
+    except (KeyError, TypeError, ValueError):
+        return None
+    text: str = state[key]
+    return text

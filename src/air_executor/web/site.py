@@ -1,0 +1,146 @@
+"""What all routes share: the base folder, its jobs as they are followed, and who is asked about them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from air_executor import __version__
+from air_executor.errors import BaseUnusable
+from air_executor.observe.failures import FailureLines
+from air_executor.observe.index import Index, default_folder
+from air_executor.observe.objects import job_detail
+from air_executor.observe.overview import Overview, from_state
+from air_executor.observe.progress import Progress
+from air_executor.observe.runs import EarlierRuns
+from air_executor.observe.tail import JournalTail
+from air_executor.observe.tails import Tails, Watched
+from air_executor.store.files import Identity, identity
+from air_executor.store.layout import Base
+from air_executor.store.lock import manager_pid
+from air_executor.web.feed import Frames
+
+__all__ = ["Site"]
+
+MANAGER_LOOK_S = 1.0
+
+
+class Kept:
+    """What is kept of a job beside its journal."""
+
+    def __init__(self) -> None:
+        self.runs = EarlierRuns()
+        self.failures = FailureLines()
+        self.seen: Identity | None = None
+        self.count = 0
+
+
+class Site:
+    """One served base folder. Made outside the event loop, used inside it."""
+
+    def __init__(self, base: Base, index: Path | None = None) -> None:
+        """`index`: the folder to keep the index in; by default among the user's caches."""
+        self.base = base
+        self.tails = Tails(base, Index(index or default_folder(base)))
+        self.overview = Overview(base, self.tails)
+        self._frames: WeakKeyDictionary[Watched, Frames] = WeakKeyDictionary()
+        self._kept_of: WeakKeyDictionary[JournalTail, Kept] = WeakKeyDictionary()
+        self._manager: dict[str, Any] | None = None
+        self._look_at_manager_at = 0.0
+        self._stopped: asyncio.Event | None = None
+
+    def frames(self, watched: Watched) -> Frames:
+        """The events of a job that are made once for all its listeners."""
+        frames = self._frames.get(watched)
+        if frames is None:
+            frames = self._frames[watched] = Frames(self, watched)
+        return frames
+
+    def detail(self, tail: JournalTail) -> dict[str, Any]:
+        return job_detail(tail.progress, tail.name, time.time(), self._run_count(tail))
+
+    def detail_from_state(self, name: str) -> dict[str, Any]:
+        """A job of which the journal is still being read: what its `state.json` says, and how much has been read."""
+        state = from_state(str(self.base.job(name).state), name)
+        detail = job_detail(Progress(), name, time.time(), 0)
+        total = state["total_tasks"]
+        percent = round(100.0 * state["completed"] / total, 2) if total else 0.0
+        return {**detail, **state, "warnings": [], "percent": percent, "reading": self.tails.share_read(name)}
+
+    def earlier_runs(self, tail: JournalTail) -> list[dict[str, Any]]:
+        """The runs before this one, newest first."""
+        return self._kept(tail).runs.runs(tail)
+
+    def failure_lines(self, tail: JournalTail) -> FailureLines:
+        return self._kept(tail).failures
+
+    def _kept(self, tail: JournalTail) -> Kept:
+        kept = self._kept_of.get(tail)
+        if kept is None:
+            kept = self._kept_of[tail] = Kept()
+        return kept
+
+    def _run_count(self, tail: JournalTail) -> int:
+        """How many runs there were before this one; changes seldom, and is asked for often."""
+        kept = self._kept(tail)
+        seen = identity(tail.folder.runs)
+        if seen != kept.seen:
+            kept.seen = seen
+            kept.count = len(kept.runs.runs(tail))
+        return kept.count
+
+    def manager(self) -> dict[str, Any] | None:
+        """What the manager says of itself; None while there is none."""
+        now = time.monotonic()
+        if now >= self._look_at_manager_at:
+            self._look_at_manager_at = now + MANAGER_LOOK_S
+            self._manager = _manager_facts(self.base)
+        return self._manager
+
+    def info(self, write: bool) -> dict[str, Any]:
+        """The server, its manager, and its jobs in numbers."""
+        under_way = list(self.overview.under_way())
+        manager = self.manager()
+        return {
+            "version": __version__,
+            "base": str(self.base),
+            "write": write,
+            "slots": None if manager is None else manager["slots"],
+            "manager": manager,
+            "counts": self.overview.counts(),
+            "running_tasks": sum(job["running"] for job in under_way),
+            "rate_per_s": round(sum(job["rate_per_s"] for job in under_way), 3),
+        }
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not longer than until the server stops."""
+        if self._stopped is None:
+            self._stopped = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    def stop(self) -> None:
+        """End all streams."""
+        self.tails.stop()
+        if self._stopped is not None:
+            self._stopped.set()
+
+    def close(self) -> None:
+        self.stop()
+        self.tails.close()
+
+
+def _manager_facts(base: Base) -> dict[str, Any] | None:
+    try:
+        pid = manager_pid(base)
+        facts = json.loads(base.manager_json.read_bytes())
+    except (OSError, ValueError, BaseUnusable):
+        return None
+    if pid is None or not isinstance(facts, dict) or facts.get("pid") != pid:
+        return None
+    return {key: facts.get(key) for key in ("pid", "host", "version", "started_at", "slots")}
