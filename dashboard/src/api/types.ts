@@ -134,7 +134,7 @@ export interface TaskDetail extends TaskRow {
   env_from?: Record<string, { environment?: string; file?: string }> | null;
   dependencies?: string[];
   result?: unknown;
-  progress?: { fraction?: number | null; message?: string | null } | null;
+  progress?: { fraction?: number | null; text?: string | null } | null;
   attempts: Attempt[];
   log_size: number | null;
   [key: string]: unknown;

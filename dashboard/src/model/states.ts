@@ -45,8 +45,11 @@ const REASONS: Record<string, string> = {
   lost: "its end was not seen",
   skipped: "skipped: a dependency failed",
   cancelled: "cancelled",
+  failures: "", // that tasks failed is what the state says already
+  deadline: "deadline missed",
+  max_failures: "stopped early: too many failures",
 };
 
 export function reasonText(reason: string | null | undefined): string {
-  return reason ? (REASONS[reason] ?? reason) : "";
+  return reason ? (REASONS[reason] ?? reason.replaceAll("_", " ")) : "";
 }

@@ -61,9 +61,14 @@ export function managerText(): { title: string; detail: string } {
   if (!manager) return { title: "Not running", detail: "Nothing starts until air-executor start" };
   const since = epoch(manager.started_at);
   return {
-    title: `Running${since ? ` for ${duration(Math.max(0, Math.floor(now.value - since)))}` : ""}`,
-    detail: `${manager.version} on ${manager.host}, pid ${manager.pid}`,
+    title: "Running",
+    detail: [since && `for ${uptime(now.value - since)}`, `on ${manager.host}, pid ${manager.pid}`].filter(Boolean).join(" "),
   };
+}
+
+/** In whole minutes, so that the figure stands still. */
+function uptime(seconds: number): string {
+  return seconds < 60 ? "less than a minute" : duration(Math.floor(seconds / 60) * 60);
 }
 
 export function slotsText(): string {

@@ -63,6 +63,9 @@ export class JobFeed {
       if (this.waiting) {
         if (this.waiting.push(delta) > MOST_WAITING) void this.loadGrid();
       } else this.apply(delta.cells);
+    } else if (event.event === "gone") {
+      this.error.value = `${this.name} is gone: its folder was removed.`;
+      this.stream.close();
     }
     // After `resync` a snapshot follows, and with it the grid is read again.
   }

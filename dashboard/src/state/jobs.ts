@@ -12,6 +12,9 @@ interface JobsEvent {
   info?: Info;
 }
 
+/** So many jobs the first event of a connection brings at most. */
+const FIRST_JOBS = 500;
+
 export class JobsFeed {
   /** Each job has a signal of its own, so that a change redraws one row. */
   readonly jobs = new Map<string, Signal<Job>>();
@@ -24,6 +27,7 @@ export class JobsFeed {
 
   private readonly stream: EventStream;
   private changed = new Map<string, Job | null>();
+  private fresh = true;
   private latestInfo: Info | null = null;
 
   constructor() {
@@ -33,6 +37,7 @@ export class JobsFeed {
       },
       onConnection: (state) => {
         connection.value = state;
+        this.fresh = true;
       },
       onRefused: (error) => {
         this.error.value = errorText(error);
@@ -57,6 +62,11 @@ export class JobsFeed {
   }
 
   private take(event: JobsEvent): void {
+    if (this.fresh && event.jobs.length < FIRST_JOBS) {
+      // The first event of a connection has all jobs: what it does not name has gone meanwhile.
+      for (const name of this.jobs.keys()) this.changed.set(name, null);
+    }
+    this.fresh = false;
     for (const job of event.jobs) this.changed.set(job.name, job);
     for (const name of event.gone) this.changed.set(name, null);
     if (event.info) this.latestInfo = event.info;

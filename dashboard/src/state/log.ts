@@ -55,11 +55,9 @@ export class LogText {
       if (this.closed) return;
       const [from, size] = contentRange(response, data.length);
       const skip = from > 0 ? afterNewline(data) : 0;
+      this.clear();
       this.start = from + skip;
       this.end = Math.max(from + data.length, Math.min(size, from + data.length));
-      this.reader = new AnsiReader();
-      this.partial = "";
-      this.lines = [];
       this.append(new TextDecoder().decode(data.subarray(skip)));
       this.state.value = "ready";
     } catch (error) {
@@ -103,9 +101,9 @@ export class LogText {
       onEvent: (event) => {
         if (event.event === "log") {
           const { at, text } = JSON.parse(event.data) as { at: number; text: string };
-          // After a reconnection a piece may come again; what is known already is not added twice.
-          if (at < this.end) return;
-          if (event.id) this.end = Number(event.id);
+          // Another attempt has begun, with a log of its own.
+          if (at < this.end) this.clear();
+          this.end = Number(event.id);
           this.state.value = "ready";
           this.append(text);
         } else if (event.event === "end") {
@@ -125,6 +123,13 @@ export class LogText {
 
   private address(): string {
     return this.attempt === null ? this.path : `${this.path}?attempt=${this.attempt}`;
+  }
+
+  private clear(): void {
+    this.reader = new AnsiReader();
+    this.partial = "";
+    this.lines = [];
+    this.start = 0;
   }
 
   private append(text: string): void {

@@ -56,7 +56,7 @@ export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
               title="Ended per second"
               t={data.t}
               lines={[{ label: "rate", token: "--accent", values: ended(data), area: true }]}
-              format={(value) => (value === null ? "–" : rate(value))}
+              format={(value) => (value ? rate(value) : "0")}
             />
           </div>
         </>
@@ -66,14 +66,15 @@ export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
   );
 }
 
-/** Tasks that ended per second, from one point of the series to the next. */
+/** Tasks that ended per second, over a stretch long enough to be calm: a second, or a sixtieth of it all. */
 function ended({ t, completed, failed }: Series): number[] {
+  const stretch = Math.max(1, ((t.at(-1) ?? 0) - (t[0] ?? 0)) / 60);
+  const done = (i: number) => (completed[i] ?? 0) + (failed[i] ?? 0);
+  let from = 0;
   return t.map((time, i) => {
-    const before = i - 1;
-    const seconds = time - (t[before] ?? time);
-    if (before < 0 || seconds <= 0) return 0;
-    const tasks = (completed[i] ?? 0) + (failed[i] ?? 0) - (completed[before] ?? 0) - (failed[before] ?? 0);
-    return Math.max(0, tasks / seconds);
+    while (from + 1 < i && time - (t[from + 1] ?? 0) >= stretch) from += 1;
+    const seconds = time - (t[from] ?? time);
+    return seconds > 0 ? Math.max(0, (done(i) - done(from)) / seconds) : 0;
   });
 }
 
@@ -163,7 +164,7 @@ function options(width: number, lines: Line[], format: ChartProps["format"]): uP
     cursor: { points: { size: 6 }, drag: { x: true, y: false } },
     scales: { x: { time: false }, y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] } },
     axes: [
-      { ...axis, space: 70, values: time },
+      { ...axis, space: 70, size: 28, values: time },
       { ...axis, size: 58, values: (_: unknown, values: number[]) => values.map((value) => format(value)) },
     ],
     series: [

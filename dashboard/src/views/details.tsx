@@ -40,7 +40,7 @@ export function DetailsTab({ job }: { job: JobDetail }) {
           <Fact label="Last change">{clock(job.updated_at)}</Fact>
           <Fact label="State">
             {job.state}
-            {job.reason ? ` (${reasonText(job.reason)})` : ""}
+            {reasonText(job.reason) && ` (${reasonText(job.reason)})`}
           </Fact>
           <Fact label="Earlier runs">
             {job.runs ? <a href={formatRoute({ view: "history", job: job.name })}>{count(job.runs)}</a> : "none"}

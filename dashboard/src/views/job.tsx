@@ -167,7 +167,7 @@ export function JobHeader({ job }: { job: JobDetail }) {
       </div>
       <dl class="facts">
         <HeaderFact label="Done">
-          {count(done)} <span class="faint">of {count(job.total_tasks)}</span>
+          {count(done)} <span class="of">of {count(job.total_tasks)}</span>
         </HeaderFact>
         {!ended && (
           <HeaderFact label="Time left">
@@ -177,13 +177,23 @@ export function JobHeader({ job }: { job: JobDetail }) {
         )}
         <HeaderFact label={ended ? "Took" : "Elapsed"}>{duration(elapsed)}</HeaderFact>
         {!ended && <HeaderFact label="Rate">{rate(job.rate_per_s)}</HeaderFact>}
-        {!ended && job.parallelism != null && <HeaderFact label="At once">{rounded(job.parallelism)}</HeaderFact>}
+        {!ended && job.parallelism != null && (
+          <HeaderFact label="At once" minor>
+            {rounded(job.parallelism)}
+          </HeaderFact>
+        )}
         <HeaderFact label="Run time">
           {duration(job.run_time_s?.p50)}
           {job.run_time_s?.p90 != null && <span class="faint"> · p90 {duration(job.run_time_s.p90)}</span>}
         </HeaderFact>
-        {job.retries > 0 && <HeaderFact label="Repeated">{count(job.retries)}</HeaderFact>}
-        <HeaderFact label="Began">{clock(job.created_at)}</HeaderFact>
+        {job.retries > 0 && (
+          <HeaderFact label="Repeated" minor>
+            {count(job.retries)}
+          </HeaderFact>
+        )}
+        <HeaderFact label="Began" minor>
+          {clock(job.created_at)}
+        </HeaderFact>
       </dl>
       {job.error && (
         <p class="notice bad">
@@ -220,9 +230,10 @@ function rounded(value: number): string {
   return value >= 10 ? String(Math.round(value)) : value.toFixed(1);
 }
 
-function HeaderFact({ label, children }: { label: string; children: ComponentChildren }) {
+/** `minor`: left out where there is little room. */
+function HeaderFact({ label, minor, children }: { label: string; minor?: boolean; children: ComponentChildren }) {
   return (
-    <div>
+    <div class={minor ? "wide-only" : ""}>
       <dt>{label}</dt>
       <dd>{children}</dd>
     </div>

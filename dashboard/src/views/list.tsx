@@ -45,7 +45,7 @@ export function ListTab({ feed, job, status, query }: Props) {
       <div class="under-tabs toolbar">
         <Search
           value={query.q ?? ""}
-          placeholder="Search ids and errors"
+          placeholder="Search task ids"
           onInput={(q) => setQuery({ q })}
         />
         {groups.length > 0 && (
@@ -215,7 +215,7 @@ function Rows({ feed, job, rows, at }: { feed: JobFeed; job: JobDetail; rows: Ta
   return (
     <>
       <div class="list-status">
-        <span class="faint" role="status">
+        <span class="faint" role="status" data-testid="list-total">
           {total === null ? "" : `${plural(total, "task")}${rows.free ? "" : " fit"}`}
         </span>
         {chosen.size > 0 && (

@@ -240,7 +240,7 @@ function Strip({ feed }: { feed: JobsFeed }) {
 function Sparkline({ values }: { values: number[] }) {
   if (values.length < 2) return null;
   const most = Math.max(1, ...values);
-  const points = values.map((value, i) => `${(i * 100) / 59},${22 - (20 * value) / most}`).join(" ");
+  const points = values.map((value, i) => `${100 - ((values.length - 1 - i) * 100) / 59},${22 - (20 * value) / most}`).join(" ");
   return (
     <svg class="sparkline" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
       <polyline points={points} />

@@ -164,7 +164,7 @@ function Timings({ task, state }: { task: TaskDetail; state: CellState }) {
             <dd class={task.exit_code ? "s-failed" : ""}>{task.exit_code}</dd>
           </div>
         )}
-        {task.reason && (
+        {task.reason && task.reason !== "exit" && (
           <div>
             <dt>Reason</dt>
             <dd>{reasonText(task.reason)}</dd>
@@ -178,7 +178,7 @@ function Timings({ task, state }: { task: TaskDetail; state: CellState }) {
             <i class="f-none" style={{ flexGrow: String(1 - progress.fraction) }} />
           </div>
           <span class="percent">{Math.round(progress.fraction * 100)}%</span>
-          <span class="faint">{progress.message}</span>
+          <span class="faint">{progress.text}</span>
         </div>
       )}
     </>
