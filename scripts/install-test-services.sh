@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs what the tests use beside Python packages: Chromium, for the dashboard. Quick when it is there. On machines
+# without apt, or without the right to use it, the tests that need it are skipped and say so.
+set -eu
+
+missing=
+for pair in chromium:chromium; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "install-test-services: not a Debian system; install yourself:$missing" >&2
+    exit 0
+fi
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=
+elif sudo -n true 2>/dev/null; then
+    as_root="sudo -n"
+else
+    echo "install-test-services: neither root nor sudo; install yourself:$missing" >&2
+    exit 0
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "installing$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+# The list of packages is brought up to date only if it does not know them, or knows a version that is gone.
+$as_root apt-get install -y --no-install-recommends $missing >"$log" 2>&1 ||
+    { $as_root apt-get update >>"$log" 2>&1 && $as_root apt-get install -y --no-install-recommends $missing >>"$log" 2>&1; } ||
+    { cat "$log" >&2; exit 1; }
