@@ -221,36 +221,40 @@ class Journals:
         if info is not None and job.rest == (info.st_ino, info.st_size):
             return
         if job.run is not None and (info is None or info.st_ino != job.run.inode):
-            yield from self._read(job)  # the end of the run that was moved away
-            if job.run is None:
-                return
-            self._at_rest(name, job.run)
-            job.run.close()
-            job.run, job.runs_seen = None, False
+            yield from self._finish(name, job)  # the end of the run that was moved away
         if not job.runs_seen:
-            yield from self._earlier(name, folder)
             job.runs_seen = True
-        if info is None:
+            yield from self._earlier(name, folder)
+        if info is None or self._jobs.get(name) is not job or not self._open(name, job, folder, info.st_size):
             return
-        if job.run is None:
-            try:
-                job.run = RunJournal(folder.journal)
-            except ValueError:
-                return  # its first line is being written
-            if job.rest is not None and job.rest[0] != job.run.inode:
-                yield from self._earlier(name, folder)  # others may have come and gone between the two
-            job.rest = None
-            if not self._start(name, job):
-                return
-        elif info.st_size < job.run.offset:  # cut off by a power failure, say
-            job.run.offset = 0
-            if not self._start(name, job):
-                return
+        assert job.run is not None
         self._active[name] = None
         self._asleep.pop(name, None)
         yield from self._read(job)
         if job.run is not None and self._at_rest(name, job.run):
             self._sleep(name, job)
+
+    def _finish(self, name: str, job: _Job) -> Iterator[Chunk]:
+        yield from self._read(job)
+        if job.run is not None:
+            self._at_rest(name, job.run)
+            job.run.close()
+            job.run, job.runs_seen = None, False
+
+    def _open(self, name: str, job: _Job, folder: JobFolder, size: int) -> bool:
+        """Whether there is a run to read, opened where it was not; False where it is passed over."""
+        if job.run is not None and size >= job.run.offset:
+            return True
+        if job.run is None:
+            try:
+                job.run = RunJournal(folder.journal)
+            except ValueError:
+                return False  # its first line is being written
+            if job.rest is not None and job.rest[0] != job.run.inode:
+                job.runs_seen = False  # others may have come and gone between the two
+            job.rest = None
+        job.run.offset = 0  # also where it was cut off, by a power failure, say
+        return self._start(name, job)
 
     def _start(self, name: str, job: _Job) -> bool:
         assert job.run is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Literal, NamedTuple
 
 from air_executor import events as ev
@@ -264,6 +264,22 @@ class Metrics:
         def add(name: str, value: float | tuple[list[int], float], **labels: str) -> None:
             found.setdefault(f"air_executor_{name}", []).append(Sample(tuple(labels.items()), value))
 
+        self._gauges(add)
+        for label, series in self._series.items():
+            add("tasks_queued_total", series.queued, job=label)
+            add("attempts_started_total", series.started, job=label)
+            for outcome, count in series.ended.items():
+                add("attempts_ended_total", count, job=label, outcome=outcome)
+            for name, histogram in (("queue_time", series.queue_time), ("run_time", series.run_time)):
+                add(f"{name}_seconds", (list(histogram.buckets), histogram.sum), job=label)
+        for state, count in self._jobs_ended.items():
+            add("jobs_ended_total", count, state=state)
+        add("deadlines_missed_total", self._deadlines_missed)
+        for name, values in self._extra.items():
+            found[name] = [Sample(labels, value) for labels, value in values.items()]
+        return found
+
+    def _gauges(self, add: Callable[..., None]) -> None:
         for counts in self._counts():
             for name in ("total", "pending", "running", "completed", "failed"):
                 add(f"{name}_tasks", getattr(counts, name), job=counts.job)
@@ -275,21 +291,8 @@ class Metrics:
                 if job.label != OTHER:
                     add("last_progress_timestamp_seconds", job.last_progress, job=job.label)
                     add("job_paused", int(job.idle), job=job.label)
-        for label, series in self._series.items():
-            add("tasks_queued_total", series.queued, job=label)
-            add("attempts_started_total", series.started, job=label)
-            for outcome, count in series.ended.items():
-                add("attempts_ended_total", count, job=label, outcome=outcome)
-            for name, histogram in (("queue_time", series.queue_time), ("run_time", series.run_time)):
-                add(f"{name}_seconds", (list(histogram.buckets), histogram.sum), job=label)
         for state, count in states.items():
             add("jobs", count, state=state)
-        for state, count in self._jobs_ended.items():
-            add("jobs_ended_total", count, state=state)
-        add("deadlines_missed_total", self._deadlines_missed)
-        for name, values in self._extra.items():
-            found[name] = [Sample(labels, value) for labels, value in values.items()]
-        return found
 
 
 def _lines(family: Family) -> Iterator[str]:

@@ -80,7 +80,7 @@ class Tally:
         return None if apply is None else apply(self, event)
 
     def _group(self, task: str) -> list[int]:
-        return self.groups[self._group_of.get(task)]
+        return self.groups.setdefault(self._group_of.get(task), [0, 0, 0])
 
     def _know(self, task: Any) -> list[int]:
         if task.group is not None:
