@@ -231,7 +231,7 @@ class Journals:
         self._active[name] = None
         self._asleep.pop(name, None)
         yield from self._read(job)
-        if job.run is not None and self._at_rest(name, job.run):
+        if self._jobs.get(name) is job and self._at_rest(name, job.run):
             self._sleep(name, job)
 
     def _finish(self, name: str, job: _Job) -> Iterator[Chunk]:

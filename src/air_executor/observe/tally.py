@@ -79,6 +79,9 @@ class Tally:
         apply = _APPLY.get(type(event))
         return None if apply is None else apply(self, event)
 
+    def group_of(self, task: str) -> str | None:
+        return self._group_of.get(task)
+
     def _group(self, task: str) -> list[int]:
         return self.groups.setdefault(self._group_of.get(task), [0, 0, 0])
 
