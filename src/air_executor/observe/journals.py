@@ -222,6 +222,8 @@ class Journals:
             return
         if job.run is not None and (info is None or info.st_ino != job.run.inode):
             yield from self._finish(name, job)  # the end of the run that was moved away
+        if info is not None and job.rest is not None and job.rest[0] != info.st_ino:
+            job.runs_seen = False  # others may have come and gone between the two
         if not job.runs_seen:
             job.runs_seen = True
             yield from self._earlier(name, folder)
@@ -250,8 +252,6 @@ class Journals:
                 job.run = RunJournal(folder.journal)
             except ValueError:
                 return False  # its first line is being written
-            if job.rest is not None and job.rest[0] != job.run.inode:
-                job.runs_seen = False  # others may have come and gone between the two
             job.rest = None
         job.run.offset = 0  # also where it was cut off, by a power failure, say
         return self._start(name, job)

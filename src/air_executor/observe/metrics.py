@@ -146,18 +146,12 @@ class Metrics:
 
     # ---- feeding -------------------------------------------------------------------------------
 
-    def add(self, job: str, event: ev.Event) -> None:
-        """Take in the next event of a job; a `RunCreated` begins its next run."""
+    def add(self, job: str, event: ev.Event, *, known: bool = False) -> None:
+        """Take in the next event of a job; a `RunCreated` begins its next run. `known`: it was counted before."""
         with self._lock:
-            self._add(job, event)
+            self._add(job, event, known)
 
-    def add_all(self, job: str, events: list[ev.Event]) -> None:
-        """The same for many."""
-        with self._lock:
-            for event in events:
-                self._add(job, event)
-
-    def _add(self, name: str, event: ev.Event) -> None:
+    def _add(self, name: str, event: ev.Event, known: bool) -> None:
         job = self._jobs.get(name)
         if job is None or isinstance(event, ev.RunCreated):
             label = self._label(name) if job is None else job.label
@@ -168,7 +162,7 @@ class Metrics:
         kind = type(event)
         if kind is ev.AttemptStarted or attempt is not None or kind is ev.RunCreated or kind is ev.RunResumed:
             job.last_progress = max(job.last_progress, at)
-        if at < self._since:
+        if known or at < self._since:
             return
         series = self._series[job.label]
         if attempt is not None:
@@ -222,6 +216,20 @@ class Metrics:
             found[key] = found.get(key, 0) + 1
 
     # ---- reading -------------------------------------------------------------------------------
+
+    def tally(self, job: str) -> Tally | None:
+        """What the job's present run has come to; for the thread that feeds only."""
+        found = self._jobs.get(job)
+        return None if found is None else found.tally
+
+    def stalled(self, before: float) -> list[tuple[str, float]]:
+        """Jobs that have not ended and could go on, but did not since `before`, and when they last did."""
+        with self._lock:
+            return [
+                (name, job.last_progress)
+                for name, job in self._jobs.items()
+                if not job.tally.ended and not job.idle and job.last_progress < before
+            ]
 
     def counts(self, now: float | None = None) -> list[Counts]:
         """The gauges of each job that has series of its own, and of the others together."""
