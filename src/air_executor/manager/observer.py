@@ -49,7 +49,7 @@ class ObserverProcess:
         self._thread.start()
 
     def end(self) -> None:
-        """Let it bring what has happened to those it tells, and give it a moment; it ends by itself after that."""
+        """Let it tell what has happened, and give it a moment; after that it ends by itself."""
         self._stop.set()
         self._hang_up()
         self._thread.join(LEAVE_S)
@@ -57,6 +57,8 @@ class ObserverProcess:
     def _attend(self) -> None:
         while not self._wanted():
             if self._stop.wait(LOOK_S):
+                if self._wanted():  # it all went quicker than we look
+                    self._run()
                 return
         wait_s = FIRST_RETRY_S
         while not self._stop.is_set():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ try:
 except ImportError:  # the extra is not installed
     raise BaseUnusable("history needs SQLAlchemy: pip install 'air-executor[history]'") from None
 
-__all__ = ["DEFAULT", "FILE", "open_database", "shown_url", "sqlite_file"]
+__all__ = ["DEFAULT", "FILE", "open_database", "restrict", "shown_url", "sqlite_file"]
 
 DEFAULT: Final = "sqlite"
 """Stands for a file in the base folder."""
@@ -75,6 +77,13 @@ def open_database(text: str, base: Base, *, reading: bool = False) -> sa.engine.
         raise BaseUnusable(
             f"history {shown_url(text)}: no driver ({error}): pip install 'air-executor[postgres]'"
         ) from None
+
+
+def restrict(engine: sa.engine.Engine, base: Base) -> None:
+    """Make a history in the base folder as private as that."""
+    if engine.dialect.name == "sqlite" and engine.url.database == str(sqlite_file(base)):
+        with contextlib.suppress(OSError):
+            os.chmod(sqlite_file(base), base.file_mode)
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 
 from air_executor.errors import NotFound
 from air_executor.names import check_job_name
-from air_executor.observe.history.database import open_database, shown_url, sqlite_file
+from air_executor.observe.history.database import open_database, restrict, shown_url
 from air_executor.observe.history.rows import RunRows
 from air_executor.observe.history.schema import migrate
 from air_executor.observe.history.writing import Overtaken, clear_run, find_run, write
@@ -146,7 +145,7 @@ class HistoryFeed:
             try:
                 if not self._health.up:
                     migrate(self._engine)
-                    self._restrict()
+                    restrict(self._engine, self._base)
                 with self._engine.begin() as connection:
                     result = action(connection)
             except (sa.exc.DBAPIError, OSError) as error:
@@ -161,12 +160,6 @@ class HistoryFeed:
             if self._stop.wait(wait_s):
                 raise Stopped
             wait_s = min(2 * wait_s, LONGEST_RETRY_S)
-
-    def _restrict(self) -> None:
-        """A history in the base folder is as private as that."""
-        if self._engine.dialect.name == "sqlite" and self._engine.url.database == str(sqlite_file(self._base)):
-            with contextlib.suppress(OSError):
-                os.chmod(sqlite_file(self._base), self._base.file_mode)
 
 
 def _forget_keys(new: list[RunRows] | None) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from air_executor.errors import BaseUnusable
+from air_executor.errors import BaseUnusable, NotFound
 
-__all__ = ["MIGRATIONS", "VERSION", "attempts", "groups", "metadata", "migrate", "progress", "runs"]
+__all__ = ["MIGRATIONS", "VERSION", "attempts", "groups", "metadata", "migrate", "progress", "require", "runs"]
 
 
 if TYPE_CHECKING:
@@ -165,6 +165,16 @@ def migrate(engine: sa.engine.Engine) -> None:
             connection.execute(schema.insert().values(version=len(MIGRATIONS)))
         else:
             connection.execute(schema.update().values(version=len(MIGRATIONS)))
+
+
+def require(connection: sa.engine.Connection) -> None:
+    """`NotFound` where no history was ever kept, `BaseUnusable` where it is of a newer version."""
+    if not sa.inspect(connection).has_table(runs.name):
+        raise NotFound(f"{_shown(connection.engine)} holds no history; `air-executor history rebuild` makes one")
+    if int(connection.execute(sa.select(schema.c.version)).scalar() or 0) > len(MIGRATIONS):
+        raise BaseUnusable(
+            f"history {_shown(connection.engine)}: written by a newer Air-Executor; upgrade Air-Executor"
+        )
 
 
 def _shown(engine: sa.engine.Engine) -> str:
