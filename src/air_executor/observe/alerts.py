@@ -107,7 +107,7 @@ class Alerts:
                 duration_s=round(max(0.0, at - tally.began_at), 3),
             )
 
-        self._outbox.put(url, form, make, key, at)
+        self._outbox.put(url, form, make, key)
 
 
 def _text(kind: Kind, job: str, tally: Tally, at: float, since: float | None) -> str:

@@ -274,12 +274,12 @@ class Metrics:
 
         self._gauges(add)
         for label, series in self._series.items():
-            add("tasks_queued_total", series.queued, job=label)
-            add("attempts_started_total", series.started, job=label)
+            add("tasks_queued_total", series.queued, job_name=label)
+            add("attempts_started_total", series.started, job_name=label)
             for outcome, count in series.ended.items():
-                add("attempts_ended_total", count, job=label, outcome=outcome)
+                add("attempts_ended_total", count, job_name=label, outcome=outcome)
             for name, histogram in (("queue_time", series.queue_time), ("run_time", series.run_time)):
-                add(f"{name}_seconds", (list(histogram.buckets), histogram.sum), job=label)
+                add(f"{name}_seconds", (list(histogram.buckets), histogram.sum), job_name=label)
         for state, count in self._jobs_ended.items():
             add("jobs_ended_total", count, state=state)
         add("deadlines_missed_total", self._deadlines_missed)
@@ -290,15 +290,15 @@ class Metrics:
     def _gauges(self, add: Callable[..., None]) -> None:
         for counts in self._counts():
             for name in ("total", "pending", "running", "completed", "failed"):
-                add(f"{name}_tasks", getattr(counts, name), job=counts.job)
-            add("progress_percent", round(counts.percent, 4), job=counts.job)
+                add(f"{name}_tasks", getattr(counts, name), job_name=counts.job)
+            add("progress_percent", round(counts.percent, 4), job_name=counts.job)
         states = {"waiting": 0, "working": 0}
         for job in self._jobs.values():
             if not job.tally.ended:
                 states[job.tally.state] += 1
                 if job.label != OTHER:
-                    add("last_progress_timestamp_seconds", job.last_progress, job=job.label)
-                    add("job_paused", int(job.idle), job=job.label)
+                    add("last_progress_timestamp_seconds", job.last_progress, job_name=job.label)
+                    add("job_paused", int(job.idle), job_name=job.label)
         for state, count in states.items():
             add("jobs", count, state=state)
 

@@ -126,8 +126,9 @@ class Outbox:
             self._kept.raised = {k: at for k, at in self._kept.raised.items() if now - at < FORGET_S}
             self._save()
 
-    def put(self, url: str, form: Form, make: Callable[[], Alert], key: str, now: float) -> None:
+    def put(self, url: str, form: Form, make: Callable[[], Alert], key: str) -> None:
         """Raise an alert, unless one of this key was raised before."""
+        now = time.time()
         with self._changed:
             if key in self._kept.raised:
                 return
