@@ -143,6 +143,8 @@ class JobOptions(Struct, kw_only=True, omit_defaults=True):
     deadline_s: Positive | None = None
     open: bool = False
     params: dict[str, str | int | float | bool] = {}
+    on_end: str | None = None
+    """A webhook that is told when the job has ended."""
     defaults: dict[str, Any] = {}
     """Keys of tasks that do not give them themselves."""
 
@@ -208,6 +210,7 @@ _EXPECTED: Final = {
     "max_failures": "a whole number, 1 or more",
     "deadline_s": "a number of seconds over 0",
     "open": "true or false",
+    "on_end": "an http:// or https:// URL",
     "defaults": "an object of task keys",
     "params": "an object of strings, numbers or booleans",
 }
@@ -343,6 +346,8 @@ def parse_options(raw: dict[str, Any], where: str = "") -> JobOptions:
     allowed = options.allow_failures
     if isinstance(allowed, str) and not re.fullmatch(r"\d+(\.\d+)?\s*%", allowed.strip()):
         raise InvalidInput(f"{where}.allow_failures: expected {_EXPECTED['allow_failures']}".lstrip("."))
+    if options.on_end is not None and not re.fullmatch(r"https?://[!-~]+", options.on_end):
+        raise InvalidInput(f"{where}.on_end: expected {_EXPECTED['on_end']}".lstrip("."))
     for name in options.params:
         if not name.isidentifier() or name.upper().startswith("AIR_EXECUTOR_"):
             raise InvalidInput(

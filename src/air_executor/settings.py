@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 from air_executor.errors import BaseUnusable, InvalidInput
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["OBSERVING", "SINKS", "Settings", "load_settings", "shown_settings"]
 
 
 class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +44,60 @@ class Settings(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Age at which a manager removes ended jobs and earlier runs by itself (default: never)."""
     prune_keep: Annotated[int, Meta(ge=0)] = 0
     """How many ended jobs, and earlier runs of each job, stay however old they are."""
+    history: str | None = None
+    """Where the history is kept: `sqlite` (in the base folder) or a database URL (default: nowhere)."""
+    metrics_port: Annotated[int, Meta(ge=1, le=65_535)] | None = None
+    """Port of `/metrics` for Prometheus (default: none)."""
+    metrics_host: str = "127.0.0.1"
+    """Address that port is opened on."""
+    metrics_jobs: Annotated[int, Meta(ge=0)] = 100
+    """Jobs that have metrics of their own at once; the others are counted together."""
+    statsd: str | None = None
+    """HOST:PORT of a StatsD server (default: none)."""
+    statsd_form: Literal["tags", "names"] = "tags"
+    """Whether StatsD gets the job as a tag, or as part of the name."""
+    otlp: str | None = None
+    """URL of an OpenTelemetry collector (default: none)."""
+    otlp_interval_s: Annotated[float, Meta(gt=0)] = 10.0
+    """How often it is sent all metrics."""
+    webhook: str | None = None
+    """URL that is told of alerts (default: none)."""
+    webhook_form: Literal["json", "slack"] = "json"
+    """What is posted there."""
+    webhook_secret_file: str | None = None
+    """File with the secret that alerts are signed with (default: they are not)."""
+    no_progress_min: Annotated[float, Meta(gt=0)] | None = None
+    """Minutes without a start or end of a task after which a job is told of (default: never)."""
+
+
+SINKS: Final = ("history", "metrics_port", "statsd", "otlp", "webhook")
+"""Settings that each by itself make somebody observe."""
+OBSERVING: Final = (
+    *SINKS,
+    "metrics_host",
+    "metrics_jobs",
+    "statsd_form",
+    "otlp_interval_s",
+    "webhook_form",
+    "webhook_secret_file",
+    "no_progress_min",
+)
+"""Settings of the observer alone; values of some are secrets."""
+
+
+def shown_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as anybody may see them: URLs without user, password, path and query."""
+    values: dict[str, Any] = msgspec.to_builtins(settings)
+    for name in ("history", "otlp", "webhook"):
+        value = values[name]
+        if value is not None and "://" in value:
+            scheme, _, rest = value.partition("://")
+            if name == "webhook":
+                values[name] = f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}/…"
+            elif "@" in rest:
+                who, _, where = rest.rpartition("@")
+                values[name] = f"{scheme}://{who.partition(':')[0]}:***@{where}" if ":" in who else value
+    return values
 
 
 def load_settings(config: Path, options: dict[str, Any] | None = None) -> tuple[Settings, dict[str, str]]:
@@ -81,5 +135,6 @@ def _checked(name: str, value: Any, place: str) -> Any:
     try:
         return msgspec.convert(value, kind, strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
-        allowed = f" (one of {', '.join(get_args(kind))})" if name == "sync" else ""
+        choices = ", ".join(get_args(kind)) if get_args(kind) and all(type(a) is str for a in get_args(kind)) else ""
+        allowed = f" (one of {choices})" if choices else ""
         raise InvalidInput(f"{place}: setting {name!r}: {str(error).lower()}{allowed}, got {value!r}") from None

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from air_executor.cli.observing import observing_options
 from air_executor.cli.options import base_option, capacity_options
 
 __all__ = ["manager", "start", "stop"]
@@ -30,7 +31,7 @@ def manager_options(function: F) -> F:
         ),
     ):  # fmt: skip
         function = option(function)
-    return capacity_options(function)
+    return capacity_options(observing_options(function))
 
 
 @click.command()
@@ -44,8 +45,11 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
 
     TERM or INT: leave; running tasks go on and the next manager takes them up. USR1: start nothing new, end
     when nothing runs. USR2: cancel all jobs that have not ended, then end. It logs to stderr and manager.log.
+    With --history, --metrics-port, --statsd, --otlp or --webhook it has an observer beside it: a process that
+    reads the journals and tells others, and whose troubles are not the manager's.
     """
     from air_executor.cli.manager_log import log_to
+    from air_executor.cli.observing import observer_of
     from air_executor.errors import AirExecutorError
     from air_executor.settings import load_settings
     from air_executor.store.layout import Base
@@ -60,13 +64,16 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
         from air_executor.cli.prune import prune_from_time_to_time
 
         prune_from_time_to_time(folder, settings.prune_after_days * 86_400, settings.prune_keep)
-    try:
-        Manager(folder, settings, until_idle=until_idle).run()
-    except (AirExecutorError, OSError):
-        raise
-    except Exception:
-        log.exception("the manager ends because of a bug")
-        raise
+    with observer_of(folder, settings) as (plain, observe):
+        work = Manager(folder, plain, until_idle=until_idle)
+        observe(work)
+        try:
+            work.run()
+        except (AirExecutorError, OSError):
+            raise
+        except Exception:
+            log.exception("the manager ends because of a bug")
+            raise
 
 
 @click.command()
@@ -77,6 +84,7 @@ def start(base: str | None, **given: Any) -> None:
 
     Returns when it takes jobs; they go on when the terminal is closed. `air-executor stop` ends it.
     """
+    from air_executor.cli.observing import as_environment
     from air_executor.cli.spawning import ManagerProcess
     from air_executor.errors import ManagerRunning
     from air_executor.settings import load_settings
@@ -88,7 +96,7 @@ def start(base: str | None, **given: Any) -> None:
     pid = manager_pid(folder)
     if pid is not None:
         raise ManagerRunning(str(folder), pid)
-    process = ManagerProcess(folder, given)
+    process = ManagerProcess(folder, given, as_environment(given))
     ready = process.wait_until_ready(READY_S)
     click.echo(f"manager {process.pid} started on {folder} with {settings.slots} slots")
     click.echo(f"log: {folder.manager_log}")

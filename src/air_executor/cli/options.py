@@ -29,11 +29,14 @@ class Shape(NamedTuple):
     keys: dict[str, str]
 
 
-def json_option(shape: Shape, without_job: Shape | None = None) -> Callable[[F], F]:
-    """`--json`, and the shape of what it prints, which `docs/cli.md` shows and tests compare."""
+def json_option(shape: Shape, without_job: Shape | None = None, *more: Shape) -> Callable[[F], F]:
+    """`--json`, and the shape of what it prints, which `docs/cli.md` shows and tests compare.
+
+    `more`: what it prints with other options; their forms say with which.
+    """
 
     def decorate(function: F) -> F:
-        function.json_shapes = (shape, without_job)  # type: ignore[attr-defined]
+        function.json_shapes = (shape, without_job, *more)  # type: ignore[attr-defined]
         option = click.option("--json", "as_json", is_flag=True, help=f"Print JSON: {shape.form}.")
         return option(function)
 

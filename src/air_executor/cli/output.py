@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 import unicodedata
@@ -11,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
+
+from air_executor.observe.wording import GLYPHS, clean, clock, duration, number, plural
 
 __all__ = [
     "clean",
@@ -25,9 +26,6 @@ __all__ = [
     "terminal_width",
     "warn",
 ]
-
-_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\-_])")
-_GLYPHS = {"completed": ("✔", "+"), "running": ("▶", ">"), "pending": ("·", "."), "failed": ("✘", "x")}
 
 
 def print_json(value: Any, *, line: bool = False) -> None:
@@ -48,45 +46,8 @@ def terminal_width() -> int:
 
 def glyph(status: str) -> str:
     """The mark of a task status, in ASCII where nothing else can be shown."""
-    fancy, plain = _GLYPHS[status]
+    fancy, plain = GLYPHS[status]
     return fancy if "utf" in (sys.stdout.encoding or "").lower() else plain
-
-
-def clean(text: str) -> str:
-    """Text from elsewhere on one line, without what would move the cursor or colour the terminal."""
-    text = " ".join(_ESCAPES.sub("", text).split())
-    return text if text.isprintable() else "".join(c if c.isprintable() else "·" for c in text)
-
-
-def number(value: int) -> str:
-    return f"{value:,}"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """`0.042 s`, `4.2 s`, `12 s`, `3 min 5 s`, `2 h 10 min`, `3 d 4 h`; a whole number stays one."""
-    if isinstance(seconds, int) and seconds < 60:
-        return f"{seconds} s"
-    if seconds < 0.0995:
-        return f"{max(0.0, seconds):.3f} s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for size, name, below, unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // below
-            return f"{whole // size} {name} {rest} {unit}" if rest else f"{whole // size} {name}"
-    return f"{whole} s"
-
-
-def clock(seconds: float) -> str:
-    """`0:07`, `12:34`, `1:02:03`: of even width, for what is redrawn."""
-    whole = int(max(0.0, seconds))
-    hours, minutes = whole // 3_600, whole % 3_600 // 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def _width(text: str) -> int:

@@ -84,9 +84,11 @@ def _command(ctx: click.Context, command: click.Command) -> Iterator[str]:
         yield "| Option | |\n| --- | --- |"
         yield from (f"| `{_cell(option)}` | {_cell(_marked(text))} |" for option, text in rows)
         yield ""
-    shape, without_job = getattr(command.callback, "json_shapes", (None, None))
+    shape, without_job, *more = getattr(command.callback, "json_shapes", (None, None))
     yield from _shape("`--json`", shape)
     yield from _shape("`--json` without JOB", without_job)
+    for other in more:
+        yield from _shape("`--json`", other)
 
 
 def _paragraphs(text: str) -> Iterator[str]:

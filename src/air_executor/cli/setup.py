@@ -51,15 +51,13 @@ def config(base: str | None, as_json: bool) -> None:
     Settings are defaults, then config.toml in the base folder, then AIR_EXECUTOR_<NAME>, then options of
     `manager`, `start` and `run`.
     """
-    import msgspec
-
     from air_executor.cli.output import print_json, print_table
-    from air_executor.settings import load_settings
+    from air_executor.settings import load_settings, shown_settings
     from air_executor.store.layout import Base
 
     folder = Base(base)
     settings, origin = load_settings(folder.config)
-    values = msgspec.to_builtins(settings)
+    values = shown_settings(settings)
     if as_json:
         found = {name: {"value": value, "from": origin[name]} for name, value in values.items()}
         print_json({"base": str(folder), "settings": found})

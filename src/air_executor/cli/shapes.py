@@ -6,7 +6,19 @@ from typing import Final
 
 from air_executor.cli.options import Shape
 
-__all__ = ["EVENT", "JOBS", "LOG", "OVERVIEW", "STATUS", "TASKS"]
+__all__ = [
+    "EVENT",
+    "FLAKY",
+    "GROUPS",
+    "JOBS",
+    "LOG",
+    "OVERVIEW",
+    "RUNS",
+    "SLOWEST",
+    "STATUS",
+    "TASKS",
+    "TRENDS",
+]
 
 _JOB: Final = {
     "name": "the job's name",
@@ -87,4 +99,90 @@ LOG: Final = Shape(
 EVENT: Final = Shape(
     "the journal's objects, one a line",
     {"type": "such as `TaskQueued`; see `docs/protocol.md`", "at": "ISO 8601, UTC"},
+)
+
+RUNS: Final = Shape(
+    "a list of objects, the newest run first",
+    {
+        "job_name": "the job's name",
+        "id": "of the run",
+        "state": "as it was last seen",
+        "reason": "why it failed, or null",
+        "error": "the same in words, or null",
+        "created_at": "when the run began; ISO 8601, UTC",
+        "ended_at": "or null",
+        "duration_s": "from its beginning to its end, or null",
+        "total_tasks": "tasks",
+        "completed": "tasks",
+        "failed": "tasks, with those skipped and cancelled",
+        "skipped": "tasks",
+        "cancelled": "tasks",
+        "retries": "attempts that failed and were repeated",
+        "run_time_s": "seconds that its attempts ran, all together",
+        "queue_time_s": "seconds that they waited, all together",
+    },
+)
+
+SLOWEST: Final = Shape(
+    "with `--slowest` a list of objects, the slowest first",
+    {
+        "job_name": "the job's name",
+        "task": "the task's id",
+        "group": "its group, or null",
+        "attempts": "how many there were, over all runs",
+        "mean_s": "mean run time",
+        "max_s": "longest run time",
+        "mean_queue_s": "mean time from queueing to start",
+        "memory_mb": "highest peak of memory, or null",
+        "cpu_s": "mean CPU time, or null",
+        "last_at": "when its last attempt ended",
+    },
+)
+
+FLAKY: Final = Shape(
+    "with `--flaky` a list of objects, those that fail most often first",
+    {
+        "job_name": "the job's name",
+        "task": "the task's id",
+        "attempts": "those that succeeded and those that failed",
+        "failures": "those that failed",
+        "failure_percent": "of all attempts",
+        "runs": "in how many runs",
+        "last_reason": "of its last failure",
+        "last_error": "of its last failure, or null",
+        "last_failed_at": "ISO 8601, UTC",
+    },
+)
+
+TRENDS: Final = Shape(
+    "with `--trends` a list of objects, one a job, of its last 50 runs that ended",
+    {
+        "job_name": "the job's name",
+        "runs": "how many there are",
+        "completed_runs": "how many of them completed",
+        "durations_s": "of each, oldest first",
+        "duration_s": "the mean of those",
+        "duration_change_percent": "the newer half against the older, or null",
+        "task_run_s": "mean run time of a task",
+        "task_change_percent": "the newer half against the older, or null",
+        "tasks": "mean number of tasks",
+        "failed_percent": "mean share of tasks that failed",
+        "last_at": "when the last run began",
+    },
+)
+
+GROUPS: Final = Shape(
+    "with `--groups` a list of objects, the group that took most time first",
+    {
+        "job_name": "the job's name",
+        "group": "the group, or null for tasks without one",
+        "runs": "in how many runs",
+        "tasks": "over all runs",
+        "completed": "tasks",
+        "failed": "tasks",
+        "attempts": "over all runs",
+        "run_s": "seconds that they ran, all together",
+        "queue_s": "seconds that they waited, all together",
+        "cpu_s": "CPU seconds, all together",
+    },
 )

@@ -33,13 +33,14 @@ def manager_facts(base: Base, pid: int) -> dict[str, Any]:
 class ManagerProcess:
     """A manager that was started by this process, in a session of its own so that it outlives it."""
 
-    def __init__(self, base: Base, options: dict[str, Any]) -> None:
-        """`options`: those of `air-executor manager`, None for not given; True for a flag."""
+    def __init__(self, base: Base, options: dict[str, Any], environment: dict[str, str] | None = None) -> None:
+        """`options`: those of `air-executor manager`, None for not given; True for a flag. What stands in
+        `environment` is not given as an option too: others could see it among the running programs."""
         base.create()
         self.base = base
         words = []
         for name, value in options.items():
-            if value is not None and value is not False:
+            if value is not None and value is not False and f"AIR_EXECUTOR_{name.upper()}" not in (environment or {}):
                 words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         # -P: a folder called air_executor in the working directory is not ours
         argv = [sys.executable, "-P", "-m", "air_executor", "manager", "--base", str(base), *words]
@@ -50,7 +51,12 @@ class ManagerProcess:
         try:
             self._log_from = os.fstat(log).st_size
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
             )
         except OSError as error:
             raise NoManager(f"cannot start a manager: {error.strerror}") from error

@@ -10,17 +10,15 @@ import click
 
 from air_executor.cli.following import JobFollower, ended_state
 from air_executor.cli.options import base_option, job_argument, json_option
-from air_executor.cli.output import clean, duration, glyph, number, print_json
+from air_executor.cli.output import glyph, print_json
 from air_executor.cli.shapes import OVERVIEW, STATUS
-from air_executor.cli.wording import failure_text, left_text, note_on
+from air_executor.cli.wording import note_on
 from air_executor.client import AirExecutorClient
-from air_executor.observe.progress import Progress
+from air_executor.observe.report import SHOWN, Said, report
+from air_executor.observe.wording import GLYPHS
 from air_executor.times import to_iso
 
 __all__ = ["status", "status_object"]
-
-RULE = "=" * 70
-SHOWN = 5
 
 
 @click.command()
@@ -110,70 +108,12 @@ def _running_object(follower: JobFollower, task: str, attempt: Any) -> dict[str,
 def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
     progress = follower.progress
     follower.listen([task for task, _ in progress.longest_running(SHOWN)])
-    click.echo(f"{RULE}\nAir-Executor Progress Report\n{RULE}")
-    _print_state(follower, now, manager_pid)
-    _print_counts(progress)
-    _print_tasks(follower, now)
-    if not progress.ended:
-        estimate = progress.estimate(now)
-        text = left_text(estimate) if estimate is not None else "not known yet"
-        click.echo(f"\nEstimated time remaining: {text.replace(' left', '')}")
-    click.echo(RULE)
-
-
-def _print_state(follower: JobFollower, now: float, manager_pid: int | None) -> None:
-    progress = follower.progress
-    click.echo(f"Job:      {follower.job}")
-    click.echo(f"State:    {progress.state}{f' ({progress.reason})' if progress.reason else ''}")
-    if progress.error:
-        click.echo(f"Error:    {clean(progress.error)}")
-    if progress.elapsed_s(now):
-        click.echo(f"{'Took' if progress.ended else 'Elapsed'}:".ljust(10) + duration(progress.elapsed_s(now)))
     note = note_on(follower, manager_pid)
     if progress.ended:
         note = "a next run of it waits to begin" if ended_state(follower.client, follower.job) is None else ""
-    if note:
-        click.echo(f"Note:     {note}")
-    for warning in progress.warnings:
-        click.echo(f"Warning:  {clean(warning)}")
-
-
-def _print_tasks(follower: JobFollower, now: float) -> None:
-    progress = follower.progress
-    if progress.recent:
-        click.echo("\nRecently completed")
-        for ended in reversed(progress.recent):
-            took = "" if ended.run_s is None else f"  {duration(ended.run_s)}"
-            click.echo(f"  {glyph('completed')} {ended.task}{took}")
-    if progress.running:
-        click.echo("\nCurrently running")
-        for task, attempt in progress.longest_running(SHOWN):
-            said = follower.said.get(task)
-            text = "" if said is None else f"  {100 * said.fraction:.0f}% {clean(said.text)}"
-            click.echo(f"  {glyph('running')} {task}  {duration(now - attempt.started_at)}{text}")
-        _print_more(len(progress.running) - SHOWN)
-    failures = progress.last_failures(SHOWN)
-    if failures:
-        click.echo("\nFailed")
-        for failure in failures:
-            click.echo(f"  {glyph('failed')} {failure.task}: {failure_text(failure)}")
-        _print_more((progress.failed_count or progress.not_run_count) - SHOWN)
-
-
-def _print_counts(progress: Progress) -> None:
-    total = progress.total
-    width = max(6, len(number(total)))
-    click.echo("\nTasks overview")
-    click.echo(f"  Total:      {number(total):>{width}}")
-    for status in ("completed", "running", "pending", "failed"):
-        count = progress.counts[status]
-        share = f"  ({100 * count / total:.1f}%)" if total and count else ""
-        click.echo(f"  {f'{status.capitalize()}:':<11} {number(count):>{width}}{share}")
-
-
-def _print_more(count: int) -> None:
-    if count > 0:
-        click.echo(f"    and {number(count)} more")
+    said = {task: Said(word.fraction, word.text) for task, word in follower.said.items()}
+    plain = glyph("completed") == GLYPHS["completed"][True]
+    click.echo(report(follower.job, progress, now, note=note, said=said, ascii_only=plain), nl=False)
 
 
 def _overview(client: AirExecutorClient, as_json: bool) -> None:

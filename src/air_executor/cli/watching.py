@@ -33,12 +33,12 @@ class Display(Protocol):
     def close(self, follower: JobFollower, now: float) -> None: ...
 
 
-def choose_display() -> Display:
-    """A live picture on a terminal, lines anywhere else."""
+def choose_display(*, keys: bool = False) -> Display:
+    """A live picture on a terminal, lines anywhere else. `keys`: it may be led and left by keys (`Left`)."""
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from air_executor.cli.live import LiveDisplay
 
-        return LiveDisplay()
+        return LiveDisplay(keys=keys)
     from air_executor.cli.lines import LineDisplay
 
     return LineDisplay()
@@ -46,6 +46,9 @@ def choose_display() -> Display:
 
 def follow(follower: JobFollower, display: Display, attend: Callable[[], str]) -> dict[str, Any]:
     """Show a job until it has ended, and return its state. `attend`, called all along, gives the note."""
+    begin = getattr(display, "begin", None)
+    if begin is not None:
+        begin(follower)
     try:
         while True:
             note = attend()
@@ -67,7 +70,11 @@ def watch_job(
     need_manager: bool = False,
     display: Display | None = None,
 ) -> int:
-    """Follow a job to its end and print the result; 1 if it failed. `need_manager`: give up without one."""
+    """Follow a job to its end and print the result; 1 if it failed. `need_manager`: give up without one.
+
+    0 also when somebody stops looking (q): nothing has failed then.
+    """
+    from air_executor.cli.keys import Left
     from air_executor.cli.summary import print_summary
     from air_executor.cli.wording import note_on
 
@@ -81,9 +88,12 @@ def watch_job(
         return note_on(follower, pid)
 
     try:
-        state = follow(follower, display or choose_display(), attend)
+        state = follow(follower, display or choose_display(keys=not need_manager), attend)
         if display is None:
             print_summary(follower, state, time.time())
+    except Left:
+        click.echo(f"job {job!r} goes on; `air-executor watch {job}` looks again")
+        return 0
     finally:
         follower.close()
     return 0 if state["state"] == "completed" else 1
@@ -116,7 +126,8 @@ def watch(base: str | None, job: str | None, as_json: bool) -> int:
     """Watch a job until it has ended, or all jobs, live.
 
     Exit 0 when the job completed, 1 when it failed. Without JOB: a table of all jobs; on a terminal until
-    Ctrl-C, elsewhere until no job has anything to do. Ctrl-C ends the watching, not the job.
+    q, elsewhere until no job has anything to do. On a terminal keys choose a task, follow its log, and put
+    failures together that look alike; ? shows them. q and Ctrl-C end the watching, not the job.
     """
     client = AirExecutorClient(base)
     if job is None:

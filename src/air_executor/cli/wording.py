@@ -3,41 +3,9 @@
 from __future__ import annotations
 
 from air_executor.cli.following import JobFollower
-from air_executor.cli.output import clean, duration
-from air_executor.observe.pace import Estimate
-from air_executor.observe.progress import Failure, Progress
+from air_executor.observe.wording import counts_line, failure_text, left_text, rate_text
 
 __all__ = ["counts_line", "failure_text", "left_text", "note_on", "rate_text"]
-
-
-def failure_text(failure: Failure) -> str:
-    """Why a task failed, on one line."""
-    if failure.error:
-        return clean(failure.error)
-    if failure.exit_code is not None:
-        return f"exit code {failure.exit_code}"
-    return failure.signal or failure.reason
-
-
-def rate_text(rate: float) -> str:
-    """`312 tasks/s`, `1.5 tasks/s`, `12 tasks/min`."""
-    if rate >= 100:
-        return f"{rate:,.0f} tasks/s"
-    if rate >= 0.95:
-        return f"{rate:.1f} tasks/s"
-    return f"{rate * 60:.0f} tasks/min"
-
-
-def left_text(estimate: Estimate) -> str:
-    """`about 4 s left (3–6 s)`."""
-    low, mid, high = (max(1, round(seconds)) for seconds in estimate)
-    spread = f"{low}–{high} s" if high < 60 else f"{duration(low)} to {duration(high)}"
-    return f"about {duration(mid)} left" + (f" ({spread})" if duration(low) != duration(high) else "")
-
-
-def counts_line(progress: Progress) -> str:
-    """`[Progress] 789/1234 tasks (63.9%)`, the short form that log readers look for."""
-    return f"[Progress] {progress.counts['completed']}/{progress.total} tasks ({progress.percent:.1f}%)"
 
 
 def note_on(follower: JobFollower, manager_pid: int | None) -> str:

@@ -1,0 +1,1 @@
+"""Where what the journals tell is sent to. Each takes at its own speed and keeps nobody waiting."""
