@@ -230,7 +230,7 @@ def _grid(view: View, width: int, height: int) -> list[Text]:
 def _failures(follower: JobFollower, width: int, room: int, view: View) -> tuple[list[Text], list[str], str]:
     """The lines, the task each leads to, and the heading."""
     progress = follower.progress
-    count = (progress.failed_count or progress.not_run_count)
+    count = progress.failed_count or progress.not_run_count
     together = view.are_together = view.together if view.together is not None else count > min(FAILURES, room)
     if together:
         alike = view.reasons.alike(follower)[: min(2 * FAILURES, room)]
