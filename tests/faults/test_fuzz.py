@@ -251,7 +251,7 @@ def test_job_files(text: str, suffix: str) -> None:
             assert isinstance(state, dict)
 
 
-FOREGROUND = {"manager", "start", "run", "demo", "watch", "doctor"}
+FOREGROUND = {"manager", "start", "run", "demo", "watch", "doctor", "serve"}
 ARGUMENTS = st.one_of(
     st.sampled_from(
         [
