@@ -53,6 +53,7 @@ class Site:
         self._manager: dict[str, Any] | None = None
         self._look_at_manager_at = 0.0
         self._stopped: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def frames(self, watched: Watched) -> Frames:
         """The events of a job that are made once for all its listeners."""
@@ -123,6 +124,15 @@ class Site:
             self._stopped = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    def begin(self) -> None:
+        """The event loop runs."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop_soon(self) -> None:
+        """End all streams; for signal handlers and other threads."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.stop)
 
     def stop(self) -> None:
         """End all streams."""
