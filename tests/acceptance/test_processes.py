@@ -64,7 +64,7 @@ def test_memory_limit(base: Path, manager: ManagerProcess) -> None:
     found = by_id(folder)
     for name in ("alone", "child"):
         assert found[name]["reason"] == "memory"
-        assert "over its limit of 100 MB" in found[name]["error"]
+        assert "its limit of 100 MB" in found[name]["error"]
     assert found["small"]["status"] == "completed"
 
 
@@ -131,6 +131,7 @@ def test_a_start_and_its_stop_in_one_breath(tmp_path: Path) -> None:
             str(SRC / "runners" / "launcher.py"),
             "l",
             str(listener.fileno()),
+            "",
             str(tmp_path),
         ],
         pass_fds=[listener.fileno()],

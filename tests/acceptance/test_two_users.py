@@ -348,3 +348,48 @@ def test_what_one_members_launchers_run_is_not_run_again_by_another(
     start(alice)
     wait_for(lambda: alice.shown("status", "job", *at)["running"] == 1, "the task that went on")
     assert ran.read_text() == "ran\n"
+
+
+SLOWLY = """
+import json, os, sys, time
+path = sys.argv[1]
+for n in range(4):
+    if n == 2:  # from here on the file is one of this user's, of which the manager gets no lease
+        with open(path + ".new", "w") as new, open(path) as old:
+            json.dump([*json.load(old), {"id": "renamed", "command": "true"}], new)
+        os.rename(path + ".new", path)
+    with open(path, "r+") as file:
+        text = json.dumps([*json.load(file), {"id": f"slow-{n}", "command": "true"}])
+        time.sleep(1.0)
+        file.seek(0)
+        file.truncate()
+        file.write(text[: len(text) // 2])
+        file.flush()
+        time.sleep(1.0)
+        file.write(text[len(text) // 2 :])
+"""
+
+
+def test_a_list_that_another_member_writes_in_place_and_slowly(users: Users, start: Callable[[User], None]) -> None:
+    """It is neither read by halves nor replaced under the pen, while the manager has a view to write all the time."""
+    alice, bob, at = users.alice, users.bob, ("--base", users.base)
+    start(alice)
+    ticking = [sh(f"tick{n}", "sleep 0.2") for n in range(150)]
+    bob.air("submit", bob.write("slow.json", *ticking, open=True), *at)
+    folder = f"{users.base}/jobs/slow"
+    wait_for(lambda: bob.shown("status", "slow", *at)["running"] > 0, "the first task")
+    bob.run(bob.python, "-c", SLOWLY, f"{folder}/tasks.json", umask=0o007)
+    bob.air("close", "slow", *at)
+    names = ["renamed", *(f"slow-{n}" for n in range(4))]
+    wait_for(
+        lambda: (
+            {t["id"]: t["status"] for t in alice.shown("tasks", "slow", *at) if t["id"] in names}
+            == dict.fromkeys(names, "completed")
+        ),
+        "what was written",
+    )
+    bob.air("watch", "slow", *at)
+    state = alice.shown("status", "slow", *at)
+    assert (state["state"], state["total_tasks"], state["warnings"]) == ("completed", 155, [])
+    wait_for(lambda: not [name for name in os.listdir(folder) if "displaced" in name], "the last to be removed")
+    assert not [name for name in os.listdir(folder) if ".bad" in name]

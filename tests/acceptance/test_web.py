@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -242,8 +243,44 @@ def test_grid_timeline_series_failures_graph_and_history(scene: tuple[Server, Pa
     groups = server.get(path("failures")).json
     assert {"line": "it went wrong 17", "reason": "exit", "count": 1, "examples": ["bad"]} in groups
     assert server.get(path("graph")).status == 413
+    rows = server.get(path("tasks?line=" + quote("it went wrong 17"))).json
+    assert ([row["id"] for row in rows["tasks"]], rows["total"]) == (["bad"], 1)
+    assert server.get(path("tasks?line=other")).json["total"] == 0
     (run,) = server.get(path("history")).json["runs"]
     assert (run["state"], run["total_tasks"], run["failed"]) == ("failed", len(TASKS), 2)
+
+
+def test_charts_are_drawn(scene: tuple[Server, Path]) -> None:
+    server, _ = scene
+    png = server.get(path("chart.png"))
+    assert (png.status, png.headers["content-type"], png.body[:8]) == (200, "image/png", b"\x89PNG\r\n\x1a\n")
+    svg = server.get(path("chart.svg"))
+    assert (svg.status, svg.headers["content-type"]) == (200, "image/svg+xml")
+    assert b"<svg" in svg.body
+    assert b"<script" not in svg.body
+
+
+def test_what_a_task_says_of_itself_is_shown(
+    base: Path, start_manager: Callable[..., ManagerProcess], tmp_path: Path
+) -> None:
+    start_manager()
+    script = (
+        "import os, time\nfrom air_executor import task\ntask.progress(0.25, 'page 1 <b>')\n"
+        f"while not os.path.exists('{tmp_path}/go'): time.sleep(0.02)"
+    )
+    folder = write_job(base, "job", [{"id": "t", "command": sys.executable, "args": ["-c", script]}])
+    with served(base) as server:
+
+        def shown() -> Any:
+            found = server.get("/jobs/job").json["running_tasks"]
+            return found and found[0]["progress"] and found[0]
+
+        running = wait_for(shown, "the progress of the task")
+        assert (running["id"], running["progress"], running["text"]) == ("t", 0.25, "page 1 <b>")
+        assert server.get("/jobs/job/progress").json["tasks"] == read(folder / "tasks.json")
+        (tmp_path / "go").touch()
+        wait_end(folder)
+        assert server.get("/jobs/job/progress").json["tasks"] == read(folder / "tasks.json")
 
 
 def test_a_long_grid_is_packed(base: Path) -> None:

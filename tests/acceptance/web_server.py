@@ -34,6 +34,7 @@ class Server:
     """`air-executor serve` on 127.0.0.1 (or elsewhere) with a port of its own choice."""
 
     def __init__(self, base: Path, *options: str, **env: str) -> None:
+        self.streams: list[Stream] = []
         self.cache = base.parent / "cache"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "air_executor", "serve", "--base", str(base), "--port", "0", *options],
@@ -98,6 +99,8 @@ class Server:
         finally:
             assert self.process.stdout is not None
             self.process.stdout.close()
+            for stream in self.streams:
+                stream.close()
         return time.monotonic() - began
 
 
@@ -112,6 +115,7 @@ class Stream:
 
     def __init__(self, server: Server, path: str, *, timeout: float = 20.0, **headers: str) -> None:
         self.connection = server.connect(timeout)
+        server.streams.append(self)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.connection.request("GET", path, headers=named)
         self.answer = self.connection.getresponse()

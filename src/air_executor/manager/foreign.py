@@ -30,11 +30,22 @@ class ForeignFile:
 
     def __init__(self) -> None:
         self._unreadable: tuple[Identity, float] | None = None
+        self._seen: tuple[Identity, float] | None = None
+        self.taken: Identity | None = None
+        """What was read of it and dealt with."""
 
     def shift_clock(self, by_s: float) -> None:
         """The system's clock was set: what was unreadable has been so for as long as before."""
         if self._unreadable is not None:
             self._unreadable = (self._unreadable[0], self._unreadable[1] + by_s)
+        if self._seen is not None:
+            self._seen = (self._seen[0], self._seen[1] + by_s)
+
+    def quiet(self, here: Identity, now: float) -> bool:
+        """Whether nothing has changed for two seconds; to be asked again and again."""
+        if self._seen is None or self._seen[0] != here:
+            self._seen = (here, now)
+        return now - self._seen[1] >= SETTLE_S
 
     def read(self, path: Path, expected: type, now: float) -> tuple[Any, Identity] | None:
         """Content and identity; None while it is missing or may still be being written.
@@ -87,14 +98,15 @@ def _explain(name: str, data: bytes, error: Exception) -> str:
     return f"{name}: {error}"
 
 
-def open_for_writing(path: Path) -> bool:
-    """Whether somebody still has the file open for writing, as far as that can be known."""
+def open_for_writing(path: Path) -> bool | None:
+    """Whether somebody still has the file open for writing; None: another user's, of whom that cannot be known."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
-        return bool(being_written(fd))
+        writing = being_written(fd)
+        return None if writing is None and os.fstat(fd).st_uid != os.geteuid() else bool(writing)
     finally:
         os.close(fd)
 

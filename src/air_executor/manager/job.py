@@ -421,7 +421,8 @@ class ManagedJob:
         # States first: they tell whose the tasks are.
         for path, reader in sorted(self._displaced.items()):
             name = "state.json" if "state.json" in path.name else "tasks.json"
-            if open_for_writing(path):
+            writing = open_for_writing(path)
+            if writing:
                 self.look_again(now, 0.05)
                 continue
             here = identity(path)
@@ -436,14 +437,17 @@ class ManagedJob:
                 if found is None and here is not None:
                     self.look_again(now, 0.1)
                     continue
-            if found is not None:
+            if found is not None and found[1] != reader.taken:
                 if name == "state.json":
                     self.next.keep_state(run, found[0], now)
                 else:
                     self._take_list(run, *found, now)
                     if not run.ended:
                         self.views.touch()
-                here = found[1]
+                here = reader.taken = found[1]
+            if found is not None and writing is None and not reader.quiet(found[1], now):
+                self.look_again(now, 0.2)
+                continue
             del self._displaced[path]
             if here is not None:
                 self.after_sync(lambda path=path, here=here: unlink_if_same(path, here))  # type: ignore[misc]

@@ -18,6 +18,7 @@ EXAMPLES: Final = 5
 MOST_LINES: Final = 200
 LOOKED_AT: Final = 5_000
 """So many logs are read; of tasks beyond them the error alone is told."""
+OTHER_LINES: Final = "(other errors)"
 TAIL_BYTES: Final = 4_096
 LINE_LENGTH: Final = 300
 OWN_WORDS: Final = frozenset({CODES["exit"], CODES["signal"]})
@@ -32,33 +33,44 @@ class FailureLines:
         """(place, where its end stands) -> line"""
         self._run = ""
 
-    def groups(self, tail: JournalTail) -> Iterator[list[dict[str, Any]] | None]:
-        """None as often as others should have their turn, at last the groups, the largest first."""
+    def lines(self, tail: JournalTail) -> Iterator[tuple[int, str] | None]:
+        """The place and the line of each failed task; None as often as others should have their turn."""
         roll = tail.progress.roll
         if self._run != tail.progress.run_id:
             self._run = tail.progress.run_id
             self._known = {}
-        found: dict[tuple[str, str], tuple[int, list[str]]] = {}
         known: dict[tuple[int, int], str] = {}
         for count, place in enumerate(_failed(roll.codes)):
             if count % 100 == 99:
                 yield None
-            reason = REASONS[roll.codes[place]]
-            assert reason is not None
             key = (place, roll.told[place])
             line = self._known.get(key)
             if line is None:
                 line = self._line(tail, place, count)
             if len(known) < LOOKED_AT:
                 known[key] = line
+            yield place, line
+        self._known = known
+
+    def groups(self, tail: JournalTail) -> Iterator[list[dict[str, Any]] | None]:
+        """None as often as others should have their turn, at last the groups, the largest first."""
+        roll = tail.progress.roll
+        found: dict[tuple[str, str], tuple[int, list[str]]] = {}
+        for item in self.lines(tail):
+            if item is None:
+                yield None
+                continue
+            place, line = item
+            reason = REASONS[roll.codes[place]]
+            if reason is None:
+                continue  # it was given another go meanwhile
             group = (line, reason)
             if group not in found and len(found) >= MOST_LINES:
-                group = ("other errors", reason)
+                group = (OTHER_LINES, reason)
             number, examples = found.get(group, (0, []))
             if len(examples) < EXAMPLES:
                 examples.append(roll.ids[place])
             found[group] = (number + 1, examples)
-        self._known = known
         ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
         yield [
             {"line": line, "reason": reason, "count": number, "examples": examples}
@@ -72,7 +84,7 @@ class FailureLines:
         event = tail.event_at(roll.told[place])
         error = getattr(event, "error", None)
         lines = str(error).strip().splitlines() if error else []
-        return lines[-1][:LINE_LENGTH] if lines else str(REASONS[roll.codes[place]])
+        return lines[-1][:LINE_LENGTH] if lines else REASONS[roll.codes[place]] or ""
 
 
 def _failed(codes: bytearray) -> Iterator[int]:

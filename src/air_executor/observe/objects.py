@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -12,14 +13,16 @@ from air_executor.model import Task, TaskSpec
 from air_executor.observe.progress import Failure, Progress
 from air_executor.observe.roll import GRID, REASONS, STATUSES
 from air_executor.observe.run_times import RunTimes
+from air_executor.observe.said import Said
 from air_executor.observe.tail import JournalTail
 from air_executor.store.views import show_task
 from air_executor.times import to_iso
 
 __all__ = ["attempt_objects", "job_detail", "job_object", "task_object", "task_row"]
 
-SHOWN = 5
-SHOWN_WARNINGS = 100
+SHOWN: Final = 5
+SHOWN_WARNINGS: Final = 100
+NOTHING: Final[Mapping[str, Said]] = {}
 
 
 def job_object(progress: Progress, name: str, now: float) -> dict[str, Any]:
@@ -50,8 +53,10 @@ def job_object(progress: Progress, name: str, now: float) -> dict[str, Any]:
     }
 
 
-def job_detail(progress: Progress, name: str, now: float, runs: int) -> dict[str, Any]:
-    """A job in full; `runs` is how many earlier ones there were."""
+def job_detail(
+    progress: Progress, name: str, now: float, runs: int, said: Mapping[str, Said] = NOTHING
+) -> dict[str, Any]:
+    """A job in full; `runs`: how many earlier ones there were, `said`: what running tasks say of themselves."""
     options = msgspec.to_builtins(progress.options)
     mask_options(options)
     return {
@@ -70,7 +75,13 @@ def job_detail(progress: Progress, name: str, now: float, runs: int) -> dict[str
             {"id": e.task, "completed_at": to_iso(e.ended_at), "run_s": e.run_s} for e in progress.recent
         ],
         "running_tasks": [
-            {"id": task, "started_at": to_iso(running.started_at), "attempt": running.attempt}
+            {
+                "id": task,
+                "started_at": to_iso(running.started_at),
+                "attempt": running.attempt,
+                "progress": said[task].fraction if task in said else None,
+                "text": said[task].text if task in said else None,
+            }
             for task, running in progress.longest_running(SHOWN)
         ],
         "failed_tasks": [_failure(failure) for failure in progress.last_failures(SHOWN)],
@@ -146,13 +157,15 @@ def task_row(tail: JournalTail, place: int) -> dict[str, Any]:
     return row
 
 
-def task_object(tail: JournalTail, place: int) -> dict[str, Any]:
+def task_object(tail: JournalTail, place: int, said: Mapping[str, Said] = NOTHING) -> dict[str, Any]:
     """A task as `tasks.json` shows it, from the journal."""
     roll = tail.progress.roll
     queued = tail.event_at(roll.queued[place])
     spec = queued.task if isinstance(queued, ev.TaskQueued | ev.TaskImported) else TaskSpec(id=roll.ids[place])
     told = tail.event_at(roll.told[place]) if roll.told[place] else None
-    return show(tail.progress, place, spec, queued, told, _earlier(tail, place, told))
+    runs = STATUSES[roll.codes[place]] == "running"
+    earlier = _earlier(tail, place, told)
+    return show(tail.progress, place, spec, queued, told, earlier, said.get(spec.id) if runs else None)
 
 
 def _earlier(tail: JournalTail, place: int, told: ev.Event | None) -> ev.AttemptExited | None:
@@ -172,6 +185,7 @@ def show(
     queued: ev.Event | None,
     told: ev.Event | None,
     earlier: ev.AttemptExited | None,
+    said: Said | None,
 ) -> dict[str, Any]:
     """The object of a task whose first and last events are known, and the end of the attempt before a new go."""
     roll = progress.roll
@@ -200,7 +214,8 @@ def show(
         task.error, task.completed_at = told.error, told.at
     if earlier is not None and task.run_s is None:
         task.run_s, task.usage = earlier.run_s, earlier.usage
-    view: dict[str, Any] = msgspec.to_builtins(show_task(task, progress.name, None))
+    words = None if said is None else (said.fraction, said.text)
+    view: dict[str, Any] = msgspec.to_builtins(show_task(task, progress.name, words))
     return view
 
 

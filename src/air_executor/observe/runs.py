@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Final
 
@@ -26,10 +27,10 @@ class EarlierRuns:
     def runs(self, tail: JournalTail) -> list[dict[str, Any]]:
         """The earlier runs, newest first."""
         found = []
-        try:
-            names = os.listdir(tail.folder.runs)
-        except OSError:
-            names = []
+        names: list[str] = []
+        if not tail.folder.runs.is_symlink():
+            with contextlib.suppress(OSError):
+                names = os.listdir(tail.folder.runs)
         known = {}
         for name in names:
             path = f"{tail.folder.runs}/{name}/state.json"

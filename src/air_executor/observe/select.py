@@ -28,10 +28,15 @@ class Selection:
         self._roll = roll
         self._codes = _codes(status, reason)
         self._group = None if group is None else roll.group_number(group) if group else 0
+        self._only: set[int] | None = None
         self._no_such_group = group is not None and self._group is None
         self._text = text.casefold() if text else None
         escaped = b"".join(re.escape(bytes([code])) for code in self._codes)
         self._pattern = re.compile(b"[" + escaped + b"]") if escaped else None
+
+    def keep_only(self, places: set[int]) -> None:
+        """Choose among these places only."""
+        self._only = places
 
     def _from(self, first: int, last: int) -> list[int]:
         """The chosen places between two."""
@@ -47,6 +52,9 @@ class Selection:
         if self._text is not None:
             ids, text = roll.ids, self._text
             places = [place for place in places if text in ids[place].casefold()]
+        if self._only is not None:
+            only = self._only
+            places = [place for place in places if place in only]
         return list(places)
 
     async def page(self, first: int, limit: int) -> tuple[list[int], bool]:
@@ -63,7 +71,7 @@ class Selection:
         """How many tasks are chosen."""
         if self._no_such_group:
             return 0
-        if self._group is None and self._text is None:
+        if self._group is None and self._text is None and self._only is None:
             return sum(self._roll.codes.count(code) for code in self._codes)
         total = 0
         for first in range(0, len(self._roll), STEP):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from air_executor.errors import NotFound
 from air_executor.observe.index import WORTH_IT, Draft, Index, Version
 from air_executor.observe.tail import SLICE, JournalTail, ViewsTail
 from air_executor.store.files import identity
-from air_executor.store.layout import Base
+from air_executor.store.layout import Base, JobFolder
 
 __all__ = ["Tails", "Watched"]
 
@@ -51,7 +52,7 @@ class Watched:
 
     def tell(self) -> None:
         """Wake those who listen."""
-        moved, self.moved = self.moved, asyncio.get_running_loop().create_future()
+        moved, self.moved = self.moved, self.moved.get_loop().create_future()
         moved.set_result(None)
 
     @property
@@ -69,6 +70,13 @@ class Tails:
         self._watched: dict[str, Watched] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="journal")
         self._polls: set[asyncio.Task[None]] = set()
+
+    def folder(self, name: str) -> JobFolder:
+        """The folder of a job; `NotFound` when there is none, or a link to somewhere else stands there."""
+        folder = self.base.existing_job(name)
+        if folder.path.is_symlink():
+            raise NotFound(f"{folder.path}: symbolic links are not followed")
+        return folder
 
     # ---- looking --------------------------------------------------------------------------------
 
@@ -112,12 +120,13 @@ class Tails:
             seen = identity(self.base.job(name).journal)
             if seen is None or seen.size > SLICE:
                 return None
-            self._watch(name)
+            with contextlib.suppress(NotFound, OSError):
+                self._watch(name)
         return self.peek(name)
 
     def _watch(self, name: str) -> Watched:
+        folder = self.folder(name)
         watched = self._watched.pop(name, None)
-        folder = self.base.existing_job(name)
         if watched is None:
             begun = identity(folder.journal) is not None
             watched = Watched(JournalTail(folder) if begun else ViewsTail(folder))
@@ -220,7 +229,7 @@ class Tails:
             before = watched.tail
             version = before.version
             try:
-                self.base.existing_job(before.name)
+                self.folder(before.name)
                 await self._catch_up(watched)
             except (NotFound, OSError):
                 watched.gone = True

@@ -1,8 +1,8 @@
 """The launcher: starts processes, waits for them, and writes down both before telling anybody.
 
-A program of its own (`python -I -S launcher.py …`), standard library only, one thread. It outlives a
-killed manager: its tasks go on, their ends go into the spool file, and a new manager connects to the
-same socket. What it says on the socket is only speed; the spool is what counts.
+A program of its own (`python -I -S launcher.py NAME FD CGROUP RUNTIME`), standard library only, one
+thread. It outlives a killed manager: its tasks go on, their ends go into the spool file, and a new
+manager connects to the same socket. What it says on the socket is only speed; the spool is what counts.
 
 Frames on the socket are a 4-byte big-endian length and a JSON list of messages.
 
@@ -102,6 +102,7 @@ class Running:
     """A process that has been started and not yet reported as ended."""
 
     __slots__ = (
+        "cgroup",
         "context",
         "end",
         "forced",
@@ -139,6 +140,8 @@ class Running:
         self.why_text = ""
         self.killed = False
         self.forced = False
+        self.cgroup: Any = None
+        """The control group of its own that it has, if any."""
         self.mark = (b"", b"")
         """What stands in the environment of this attempt's processes and of no others."""
         self.end: list[Any] | None = None
@@ -158,13 +161,14 @@ class Slot:
 
 
 class Left:
-    """A process group whose task has ended. `due`: when it is asked to end, or made to."""
+    """What is left running of a task that has ended. `due`: when it is asked to end, or made to."""
 
-    __slots__ = ("asked", "due", "grace_s")
+    __slots__ = ("asked", "cgroup", "due", "grace_s")
 
-    def __init__(self, due: float, grace_s: float) -> None:
+    def __init__(self, due: float, grace_s: float, cgroup: Any) -> None:
         self.due = due
         self.grace_s = grace_s
+        self.cgroup = cgroup
         self.asked = False
 
 
@@ -177,7 +181,8 @@ class NotStarted(Exception):
 
 
 class Launcher:
-    def __init__(self, name: str, listener: socket.socket, runtime: str) -> None:
+    def __init__(self, name: str, listener: socket.socket, runtime: str, cgroup: str) -> None:
+        """`cgroup`: the folder of a control group that may be divided; empty: there is none."""
         self.name = name.encode()
         self.listener = listener
         self.runtime = runtime
@@ -202,6 +207,10 @@ class Launcher:
         self.limited: dict[int, Running] = {}
         """pid -> a task whose memory is watched."""
         self.memory_due = 0.0
+        self.cgroup_parent = cgroup
+        self.cgroups: Any = None
+        self.full_cgroups: list[Any] = []
+        """Of ended tasks: something was left running on purpose."""
         self.waiting: collections.deque[list[Any]] = collections.deque()
         """Accepted, not started yet."""
         self.blocked_until = 0.0
@@ -485,13 +494,17 @@ class Launcher:
         task = Running(token, key, context, log)
         task.grace_s = grace_s
         task.keep_children = keep
+        if memory is not None:
+            task.cgroup = self.make_cgroup(token, memory)
         try:
             self.spawn(task, task_id, stem, attempt, argv, cwd, env)
         except NotStarted as error:
+            self.remove_cgroup(task)
             self.running[token] = task
             self.report(task, [error.code, None, "not_started", str(error), None, None, None, time.time()])
             return ""
         except OSError as error:
+            self.remove_cgroup(task)
             if error.errno in (
                 errno.EAGAIN,
                 errno.ENOMEM,
@@ -516,7 +529,8 @@ class Launcher:
             heapq.heappush(self.timers, (task.kill_at, token))
         if memory is not None:
             task.memory_mb = memory
-            self.limited[task.pid] = task
+            if task.cgroup is None or not task.cgroup.limits_memory:
+                self.limited[task.pid] = task
         return ""
 
     def spawn(
@@ -556,36 +570,15 @@ class Launcher:
             command if b"/" in command else context.found.get((command, path)) or self.find(context, command, path)
         )
         out = self.open_log(task, attempt)
-        actions = [
-            (os.POSIX_SPAWN_DUP2, self.null, 0),
-            (os.POSIX_SPAWN_DUP2, out, 1),
-            (os.POSIX_SPAWN_DUP2, out, 2),
-        ]
         try:
             task.started = time.monotonic()
             try:
-                task.pid = os.posix_spawn(
-                    program,
-                    argv,
-                    full,
-                    file_actions=actions,
-                    setpgroup=0,
-                    setsigdef=RESET_SIGNALS,
-                    setsigmask=[],
-                )
+                task.pid = self.make_process(task, program, argv, full, out)
             except FileNotFoundError:
                 if not context.found.pop((command, path), None):
                     raise
                 program = self.find(context, command, path)  # it was moved since
-                task.pid = os.posix_spawn(
-                    program,
-                    argv,
-                    full,
-                    file_actions=actions,
-                    setpgroup=0,
-                    setsigdef=RESET_SIGNALS,
-                    setsigmask=[],
-                )
+                task.pid = self.make_process(task, program, argv, full, out)
         except BaseException as error:
             self.give_back_slot(task)
             if isinstance(error, OSError):
@@ -593,6 +586,46 @@ class Launcher:
             raise
         finally:
             os.close(out)
+
+    def make_process(self, task: Running, program: bytes, argv: list[str], env: dict[bytes, bytes], out: int) -> int:
+        if task.cgroup is not None:
+            if pid := task.cgroup.spawn(program, argv, env, (self.null, out), RESET_SIGNALS):
+                return int(pid)
+            self.cgroup_parent = ""
+            self.remove_cgroup(task)
+        return os.posix_spawn(
+            program,
+            argv,
+            env,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, self.null, 0),
+                (os.POSIX_SPAWN_DUP2, out, 1),
+                (os.POSIX_SPAWN_DUP2, out, 2),
+            ],
+            setpgroup=0,
+            setsigdef=RESET_SIGNALS,
+            setsigmask=[],
+        )
+
+    def make_cgroup(self, token: int, memory_mb: float) -> Any:
+        """A control group for one task; None where there can be none."""
+        if not self.cgroup_parent:
+            return None
+        try:
+            if self.cgroups is None:
+                self.cgroups = load_beside("cgroups").Cgroups(self.cgroup_parent, self.name.decode())
+                self.cgroups.open()
+            group = self.cgroups.of(token)
+            group.make(memory_mb)
+        except OSError:
+            return None
+        return group
+
+    def remove_cgroup(self, task: Running) -> None:
+        if task.cgroup is not None:
+            self.full_cgroups.append(task.cgroup)
+            task.cgroup = None
+            self.full_cgroups = [group for group in self.full_cgroups if not group.remove()]
 
     def find(self, context: Context, command: bytes, path: bytes) -> bytes:
         """Look a bare command up in the task's own PATH, as a shell would."""
@@ -757,6 +790,9 @@ class Launcher:
                 reason = "signal"
                 signal_name = name_of(os.WTERMSIG(status))
                 error = f"ended by {signal_name}"
+                if task.cgroup is not None and task.cgroup.ran_out_of_memory():
+                    reason = "memory"
+                    error = f"used more memory than its limit of {task.memory_mb:g} MB"
             else:
                 code = os.WEXITSTATUS(status)
                 if code:
@@ -776,8 +812,8 @@ class Launcher:
                 self.lingering[task.token] = task  # reported when its whole group is gone
                 continue
             ended.append(task)
-            if not task.keep_children and group_lives(pid):
-                self.left[pid] = Left(time.monotonic() + task.grace_s, task.grace_s)
+            if not task.keep_children and lives(pid, task.cgroup):
+                self.left[pid] = Left(time.monotonic() + task.grace_s, task.grace_s, task.cgroup)
                 self.left_due = time.monotonic() + LEFT_POLL_S
                 self.messages.append(f'["left",{task.token},{task.key}]')
         if ended:
@@ -792,6 +828,7 @@ class Launcher:
         entries = []
         for task in tasks:
             self.settle_log(task)
+            self.remove_cgroup(task)
             del self.running[task.token]
             assert task.end is not None
             end = task.end
@@ -823,9 +860,12 @@ class Launcher:
         task.why = why
         task.kill_at = time.monotonic() + grace_s
         task.give_up_at = task.kill_at + GIVE_UP_AFTER_S
-        signal_group(task.pid, signal.SIGTERM)
-        signal_group(task.pid, signal.SIGCONT)
-        self.asked.append(task)
+        if task.cgroup is None:
+            signal_group(task.pid, signal.SIGTERM)
+            signal_group(task.pid, signal.SIGCONT)
+            self.asked.append(task)
+        else:
+            task.cgroup.signal(signal.SIGTERM, signal.SIGCONT)
         heapq.heappush(self.timers, (task.kill_at, token))
 
     def ask_strays(self) -> None:
@@ -847,6 +887,8 @@ class Launcher:
                 continue
             if task.killed:
                 signal_group(task.pid, signal.SIGKILL)
+                if task.cgroup is not None:
+                    task.cgroup.kill()
                 task.forced = True
                 task.kill_at = now + 0.2  # again, for processes forked meanwhile
                 heapq.heappush(self.timers, (task.kill_at, token))
@@ -860,11 +902,17 @@ class Launcher:
             return
         self.left_due = now + LEFT_POLL_S
         for pgid, left in list(self.left.items()):
-            if not group_lives(pgid):
+            if not lives(pgid, left.cgroup):
                 del self.left[pgid]
+                if left.cgroup is not None:
+                    left.cgroup.remove()
             elif now >= left.due:
-                signal_group(pgid, signal.SIGKILL if left.asked else signal.SIGTERM)
-                signal_group(pgid, signal.SIGCONT)
+                number = signal.SIGKILL if left.asked else signal.SIGTERM
+                if left.cgroup is not None:
+                    left.cgroup.signal(number, signal.SIGCONT)
+                elif group_lives(pgid):
+                    signal_group(pgid, number)
+                    signal_group(pgid, signal.SIGCONT)
                 left.asked = True
                 left.due = now + left.grace_s
 
@@ -885,7 +933,9 @@ class Launcher:
     def check_lingering(self) -> None:
         """Report tasks that were ended, as soon as nothing of them lives."""
         began = time.monotonic()
-        gone = [task for task in self.lingering.values() if began >= task.give_up_at or not group_lives(task.pid)]
+        gone = [
+            task for task in self.lingering.values() if began >= task.give_up_at or not lives(task.pid, task.cgroup)
+        ]
         if not gone or began < self.strays_due:
             return
         found = strays.strays_of({task.mark for task in gone})
@@ -944,6 +994,11 @@ def group_lives(pgid: int) -> bool:
     return True
 
 
+def lives(pgid: int, cgroup: Any) -> bool:
+    """Whether anything of a task lives: in its control group where it has one."""
+    return group_lives(pgid) if cgroup is None else bool(cgroup.populated())
+
+
 def resident_mb_by_group(groups: dict[int, Running]) -> dict[int, float]:
     """Resident memory of the processes of each of these groups together."""
     used = dict.fromkeys(groups, 0.0)
@@ -976,10 +1031,13 @@ def name_of(number: int) -> str:
 
 
 def main() -> None:
-    name, fd, runtime = sys.argv[1:]
+    name, fd, cgroup, runtime = sys.argv[1:]
     listener = socket.socket(fileno=int(fd))
     listener.setblocking(False)
-    Launcher(name, listener, runtime).run()
+    launcher = Launcher(name, listener, runtime, cgroup)
+    launcher.run()
+    if launcher.cgroups is not None:
+        launcher.cgroups.remove()
 
 
 if __name__ == "__main__":

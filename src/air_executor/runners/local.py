@@ -26,6 +26,7 @@ from air_executor.errors import BaseUnusable
 from air_executor.lifecycle import AttemptEnd
 from air_executor.names import file_stem
 from air_executor.runners.base import AttemptKey, Launch, RunContext
+from air_executor.runners.cgroups import Cgroup, Cgroups, delegated
 from air_executor.runners.processes import (
     end_by_status,
     has_mark,
@@ -104,6 +105,8 @@ class LocalRunner:
         """Attempts whose launcher died before it could start them: they are to be handed over again."""
         self._numbers = itertools.count(1)
         self._boot = _boot()
+        self._cgroup = delegated()
+        """A control group to divide, for tasks that ask for one."""
         self._open_again_at = 0.0
         """When to try again to start launchers, by the monotonic clock; 0: all are there."""
         self.file_limit: tuple[int, int] | None = None
@@ -156,7 +159,7 @@ class LocalRunner:
                 [
                     sys.executable,
                     *("-I", "-S", "-X", "utf8", str(Path(__file__).with_name("launcher.py"))),
-                    *(name, str(listener.fileno()), str(self._base.runtime)),
+                    *(name, str(listener.fileno()), self._cgroup or "", str(self._base.runtime)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -229,6 +232,7 @@ class LocalRunner:
                     best[attempt.key] = (worth, launcher, attempt)
             if launcher is None:
                 dead.append(remains)
+                self._remove_cgroups(name)
                 with contextlib.suppress(OSError):
                     (self._base.runtime / f"{name}.sock").unlink()
             elif not remains.watched:
@@ -434,9 +438,29 @@ class LocalRunner:
         signal_group(attempt.pid, signal.SIGTERM)
         signal_group(attempt.pid, signal.SIGCONT)
         self._signal_strays(attempt, signal.SIGTERM, signal.SIGCONT)
+        if (cgroup := self._cgroup_of(attempt)) is not None:
+            cgroup.signal(signal.SIGTERM, signal.SIGCONT)
         attempt.why = why
         attempt.timeout_at = 0.0
         attempt.kill_at = time.monotonic() + grace_s
+
+    def _kill_adopted(self, attempt: Spooled) -> None:
+        signal_group(attempt.pid, signal.SIGKILL)
+        self._signal_strays(attempt, signal.SIGKILL)
+        if (cgroup := self._cgroup_of(attempt)) is not None:
+            cgroup.kill()
+
+    def _cgroup_of(self, attempt: Spooled) -> Cgroup | None:
+        """The control group that an adopted attempt has of its own."""
+        if self._cgroup is None or attempt.remains is None or not attempt.remains.paths:
+            return None
+        found = SPOOL_NAME.fullmatch(attempt.remains.paths[0].name)
+        cgroup = None if found is None else Cgroups(self._cgroup, found["launcher"]).of(attempt.token)
+        return cgroup if cgroup is not None and cgroup.exists() else None
+
+    def _remove_cgroups(self, launcher: str) -> None:
+        if self._cgroup is not None:
+            Cgroups(self._cgroup, launcher).remove()
 
     def _signal_strays(self, attempt: Spooled, *numbers: int) -> None:
         """Signal what has left the group of an adopted attempt."""
@@ -509,8 +533,7 @@ class LocalRunner:
             if attempt.timeout_at and attempt.timeout_at <= time.monotonic():
                 self._end_adopted(attempt, "timeout", attempt.grace_s)
             elif attempt.kill_at and attempt.kill_at <= time.monotonic():
-                signal_group(attempt.pid, signal.SIGKILL)
-                self._signal_strays(attempt, signal.SIGKILL)
+                self._kill_adopted(attempt)
                 attempt.kill_at = 0.0
         if self._open_again_at and self._open_again_at <= time.monotonic():
             self._open()
@@ -624,14 +647,15 @@ class LocalRunner:
         else:
             end = end_by_status(attempt, status)
         if attempt.why:
-            signal_group(attempt.pid, signal.SIGKILL)  # what the first process left of its group
-            self._signal_strays(attempt, signal.SIGKILL)
+            self._kill_adopted(attempt)  # what the first process left
             end.reason = attempt.why
             end.error = "timed out" if attempt.why == "timeout" else "cancelled while it ran"
         self._ready.append((attempt.key, end))
         if attempt.remains is not None:
             attempt.remains.watched -= 1
             self._let_go(attempt.remains)
+            if not attempt.remains.watched and attempt.remains.paths:
+                self._remove_cgroups(attempt.remains.paths[0].name.split(".")[0])
 
 
 def _of_another_user(spool: Path) -> BaseUnusable:

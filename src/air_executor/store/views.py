@@ -285,6 +285,8 @@ class ViewFile:
             return self._keep(path)  # a symlink or what we may not read: never ours
         try:
             writing = being_written(fd)
+            if writing is None and os.fstat(fd).st_uid != os.geteuid():
+                writing = True  # of another member, whose files we get no lease for
             came_out = identity(fd)
         finally:
             os.close(fd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from air_executor.observe.runs import present_run
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.timeline import timeline
 from air_executor.web.answers import Json, error_answer
+from air_executor.web.drawing import can_draw, draw
 from air_executor.web.jobs import JobName, TheSite
 from air_executor.web.site import Site
 
@@ -23,7 +24,7 @@ __all__ = ["routes"]
 routes = APIRouter()
 
 GRAPH_TASKS: Final = 200
-CHART_SPANS: Final = 20_000
+CHART_SPANS: Final = 5_000
 
 Moment = Annotated[float | None, Query(ge=0, le=1e11, description="Epoch seconds.")]
 FromMoment = Annotated[float | None, Query(alias="from", ge=0, le=1e11, description="Epoch seconds.")]
@@ -98,13 +99,10 @@ async def chart_png(site: TheSite, name: JobName) -> Response:
 
 
 async def _chart(site: Site, tail: JournalTail, kind: Literal["svg", "png"]) -> Response:
-    now = time.time()
-    spans: list[Any] = timeline(tail.progress, now, CHART_SPANS)["spans"]
-    columns = tail.progress.series_columns(now)
-    try:
-        from air_executor.observe.chart import render
-
-        data = await asyncio.to_thread(render, columns, spans, title=tail.name, format=kind)
-    except ImportError:
+    if not can_draw():
         return error_answer(501, "charts need matplotlib: pip install 'air-executor[plot]'")
+    now = time.time()
+    spans = timeline(tail.progress, now, CHART_SPANS)["spans"]
+    async with site.drawing:
+        data = await draw(tail.progress.series_columns(now), spans, tail.name, kind)
     return Response(data, media_type={"svg": "image/svg+xml", "png": "image/png"}[kind])

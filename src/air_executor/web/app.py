@@ -39,6 +39,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        site.begin()
         yield
         site.close()
 
@@ -50,6 +51,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
     )
     app.state.site = site
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

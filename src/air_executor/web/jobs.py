@@ -114,7 +114,7 @@ async def events(
     """What happens, as server-sent events. `Last-Event-ID` goes on exactly where a connection broke off."""
     if job is None:
         return EventStream(all_jobs(site, request.scope.get(MAY_WRITE, False)))
-    site.base.existing_job(job)
+    site.tails.folder(job)
     last_id = request.headers.get("last-event-id", "")
     return EventStream(one_job(site, job, last_id, with_cells=bool(cells)))
 
@@ -137,6 +137,7 @@ async def end(
     run: Annotated[str | None, Query(description="Of this run, even if another has followed.")] = None,
 ) -> Response:
     """Whether a job has ended with no next run in line, and its `state.json` then."""
+    site.tails.folder(name)
     try:
         state = await asyncio.to_thread(AirExecutorClient(site.base.path).wait, name, 0, job_id=run)
     except WaitTimeout:

@@ -46,7 +46,7 @@ async def task(site: TheSite, name: JobName, id: TaskId) -> Response:
         record["log"] = _log(tail, id, record["attempt"]) is not None
     latest = _log(tail, id, None)
     size = None if latest is None else latest.stat().st_size
-    return Json({**task_object(tail, place), "n": place, "attempts": attempts, "log_size": size})
+    return Json({**task_object(tail, place, site.said(tail)), "n": place, "attempts": attempts, "log_size": size})
 
 
 def _log(tail: JournalTail, task: str, attempt: int | None) -> Path | None:

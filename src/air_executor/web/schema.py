@@ -111,6 +111,8 @@ class RunningTask(Struct):
     id: str
     started_at: str
     attempt: int
+    progress: float | None
+    text: str | None
 
 
 class FailedTask(Struct):

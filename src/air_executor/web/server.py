@@ -61,15 +61,16 @@ def serve(
 
 
 class Server(uvicorn.Server):
-    """Ends streams at once when it is told to end; they would be waited for otherwise."""
+    """Ends streams at once when it is told to end; they would be waited for otherwise. Its end is no failure."""
 
     def __init__(self, config: uvicorn.Config, app: Application) -> None:
         super().__init__(config)
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.site.stop()
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._app.site.stop_soon()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from air_executor import __version__
@@ -18,23 +19,27 @@ from air_executor.observe.objects import job_detail
 from air_executor.observe.overview import Overview, from_state
 from air_executor.observe.progress import Progress
 from air_executor.observe.runs import EarlierRuns
+from air_executor.observe.said import Said, SaidByTasks
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Tails, Watched
 from air_executor.store.files import Identity, identity
-from air_executor.store.layout import Base
+from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
 from air_executor.web.feed import Frames
 
 __all__ = ["Site"]
 
-MANAGER_LOOK_S = 1.0
+MANAGER_LOOK_S: Final = 1.0
+DRAWINGS: Final = 2
+"""Charts that are drawn at once."""
 
 
 class Kept:
     """What is kept of a job beside its journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: JobFolder) -> None:
         self.runs = EarlierRuns()
+        self.said = SaidByTasks(folder)
         self.failures = FailureLines()
         self.seen: Identity | None = None
         self.count = 0
@@ -52,7 +57,9 @@ class Site:
         self._kept_of: WeakKeyDictionary[JournalTail, Kept] = WeakKeyDictionary()
         self._manager: dict[str, Any] | None = None
         self._look_at_manager_at = 0.0
+        self.drawing = asyncio.Semaphore(DRAWINGS)
         self._stopped: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def frames(self, watched: Watched) -> Frames:
         """The events of a job that are made once for all its listeners."""
@@ -62,7 +69,11 @@ class Site:
         return frames
 
     def detail(self, tail: JournalTail) -> dict[str, Any]:
-        return job_detail(tail.progress, tail.name, time.time(), self._run_count(tail))
+        return job_detail(tail.progress, tail.name, time.time(), self._run_count(tail), self.said(tail))
+
+    def said(self, tail: JournalTail) -> Mapping[str, Said]:
+        """What the running tasks of a job say of themselves."""
+        return self._kept(tail).said.look() if tail.progress.running else {}
 
     def detail_from_state(self, name: str) -> dict[str, Any]:
         """A job of which the journal is still being read: what its `state.json` says, and how much has been read."""
@@ -82,7 +93,7 @@ class Site:
     def _kept(self, tail: JournalTail) -> Kept:
         kept = self._kept_of.get(tail)
         if kept is None:
-            kept = self._kept_of[tail] = Kept()
+            kept = self._kept_of[tail] = Kept(tail.folder)
         return kept
 
     def _run_count(self, tail: JournalTail) -> int:
@@ -123,6 +134,15 @@ class Site:
             self._stopped = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
+
+    def begin(self) -> None:
+        """The event loop runs."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop_soon(self) -> None:
+        """End all streams; for signal handlers and other threads."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.stop)
 
     def stop(self) -> None:
         """End all streams."""

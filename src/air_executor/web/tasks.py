@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -12,10 +12,12 @@ from starlette.responses import Response, StreamingResponse
 
 from air_executor.errors import NotFound
 from air_executor.observe.objects import task_object, task_row
+from air_executor.observe.said import Said
 from air_executor.observe.select import Selection
 from air_executor.observe.tail import JournalTail
 from air_executor.web.answers import Json
 from air_executor.web.jobs import JobName, TheSite
+from air_executor.web.site import Site
 from air_executor.web.texts import decoded
 
 __all__ = ["TaskId", "place_of", "routes"]
@@ -58,17 +60,19 @@ async def progress(
     head = {"job_name": name, "state": tail.progress.state, **{key: counts[key] for key in COUNTS}}
     if not tasks:
         return Json(head)
-    return StreamingResponse(_with_tasks(tail.frozen(), _encode(head)), media_type="application/json")
+    return StreamingResponse(
+        _with_tasks(tail.frozen(), _encode(head), site.said(tail)), media_type="application/json"
+    )
 
 
-async def _with_tasks(shown: JournalTail, head: bytes) -> AsyncIterator[bytes]:
+async def _with_tasks(shown: JournalTail, head: bytes, said: Mapping[str, Said]) -> AsyncIterator[bytes]:
     """The tasks as they were when they were asked for, however long it takes."""
     yield head[:-1] + b',"tasks":['
     total = len(shown.progress.roll)
     try:
         for first in range(0, total, STREAMED):
             places = range(first, min(first + STREAMED, total))
-            yield (b"," if first else b"") + b",".join(_encode(task_object(shown, place)) for place in places)
+            yield (b"," if first else b"") + b",".join(_encode(task_object(shown, place, said)) for place in places)
             await asyncio.sleep(0)
     finally:
         shown.close()
@@ -91,6 +95,7 @@ async def task_list(
     site: TheSite,
     name: JobName,
     criteria: Annotated[tuple[str | None, ...], Depends(_criteria)],
+    line: Annotated[str | None, Query(description="Only failed tasks of the group with this line.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     after: Annotated[int | None, Query(ge=0, description="`n` of the last task of the page before.")] = None,
     from_: Annotated[int | None, Query(alias="from", ge=0, description="Begin at this place of the list.")] = None,
@@ -99,7 +104,20 @@ async def task_list(
     tail = await site.tails.look(name)
     first = max(0 if after is None else after + 1, from_ or 0)
     selection = Selection(tail.progress.roll, *criteria)
+    if line is not None:
+        selection.keep_only(await _with_line(site, tail, line))
     places, more = await selection.page(first, limit)
     rows = [task_row(tail, place) for place in places]
     total = await selection.count()
     return Json({"tasks": rows, "next": str(places[-1]) if more else None, "total": total})
+
+
+async def _with_line(site: Site, tail: JournalTail, line: str) -> set[int]:
+    """The places of failed tasks that `failures` shows under this line."""
+    found = set()
+    for item in site.failure_lines(tail).lines(tail):
+        if item is None:
+            await asyncio.sleep(0)
+        elif item[1] == line:
+            found.add(item[0])
+    return found
