@@ -27,8 +27,9 @@ def chart(base: str | None, job: str, output: Path, run: str | None) -> None:
     import time
 
     from air_executor.errors import InvalidInput, NotFound
-    from air_executor.observe.chart import Drawing, render
+    from air_executor.observe.chart import picture, render
     from air_executor.observe.journals import RunJournal, journals_of
+    from air_executor.observe.progress import Progress
     from air_executor.store.files import write_atomically
     from air_executor.store.layout import Base
 
@@ -44,13 +45,13 @@ def chart(base: str | None, job: str, output: Path, run: str | None) -> None:
         journal = RunJournal(journals[-1])
     except ValueError as error:
         raise InvalidInput(f"{journals[-1]}: {error}") from None
-    drawing = Drawing()
+    progress = Progress()
     while events := journal.read():
         for event in events:
-            drawing.add(event)
+            progress.add(event)
     journal.close()
-    series, spans = drawing.picture(time.time())
-    state = f"{drawing.tally.state}" + (f" ({drawing.tally.reason})" if drawing.tally.reason else "")
+    series, spans = picture(progress, time.time())
+    state = progress.state + (f" ({progress.reason})" if progress.reason else "")
     data = render(series, spans, title=f"{job} – {state}", format="png" if kind == ".png" else "svg")
     write_atomically(output, data, mode=0o644)
     click.echo(f"{output}: {len(data):,} bytes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -55,8 +54,6 @@ class JobFollower:
         self.job = job
         self.job_id = job_id
         self.progress = Progress()
-        self.also: Callable[[ev.Event], None] | None = None
-        """Somebody else who is given every event of the run."""
         self.said: dict[str, Said] = {}
         self.behind = False
         """Whether another run stands where the one asked for has yet to begin."""
@@ -84,8 +81,6 @@ class JobFollower:
                     self.progress = Progress()
             if self._listening:
                 self.progress.add(event)
-                if self.also is not None:
-                    self.also(event)
 
     def take_from_views(self) -> None:
         """Make do with `state.json` and `tasks.json` of a job that no manager has taken up."""

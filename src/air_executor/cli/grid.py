@@ -7,9 +7,10 @@ from typing import Final
 from rich.style import Style
 from rich.text import Text
 
-from air_executor import events as ev
+from air_executor.observe.progress import Progress
+from air_executor.observe.roll import CODES, REASONS
 
-__all__ = ["Cells", "grid", "rows_needed"]
+__all__ = ["grid", "rows_needed", "state_of"]
 
 PENDING, RUNNING, COMPLETED, FAILED, NOT_RUN = range(5)
 MARKS: Final = ("·", "▶", "■", "✘", "-")
@@ -20,49 +21,19 @@ SOME: Final = "dark_sea_green4"
 """Several tasks in one cell, of which some have completed and some not."""
 
 
-class Cells:
-    """The state of each task of a run, a byte a task. Fed with its events in order."""
-
-    def __init__(self) -> None:
-        self.codes = bytearray()
-        self._places: dict[str, int] = {}
-
-    def add(self, event: ev.Event) -> None:
-        if isinstance(event, ev.RunCreated):
-            self.codes.clear()
-            self._places.clear()
-        elif isinstance(event, ev.TaskQueued):
-            self._append(event.task.id, PENDING)
-        elif isinstance(event, ev.TaskImported):
-            self._append(event.task.id, COMPLETED if event.status == "completed" else _failure(event.reason))
-        elif isinstance(event, ev.AttemptStarted):
-            self._put(event.task, RUNNING)
-        elif isinstance(event, ev.AttemptExited):
-            again = event.retry_at is not None
-            self._put(event.task, PENDING if again else COMPLETED if event.reason is None else _failure(event.reason))
-        elif isinstance(event, ev.TaskSkipped | ev.TaskCancelled):
-            self._put(event.task, NOT_RUN)
-        elif isinstance(event, ev.TaskRetried):
-            self._put(event.task, PENDING)
-
-    def state_of(self, task: str) -> tuple[str, str]:
-        """The state of a task as a word, and its colour."""
-        place = self._places.get(task)
-        code = PENDING if place is None else self.codes[place]
-        return WORDS[code], COLOURS[code]
-
-    def _append(self, task: str, code: int) -> None:
-        self._places[task] = len(self.codes)
-        self.codes.append(code)
-
-    def _put(self, task: str, code: int) -> None:
-        place = self._places.get(task)
-        if place is not None:
-            self.codes[place] = code
+_SHORT: Final = bytes(
+    min(code, COMPLETED) if code >= len(REASONS) or REASONS[code] is None
+    else NOT_RUN if code in (CODES["skipped"], CODES["cancelled"]) else FAILED
+    for code in range(256)
+)  # fmt: skip
+"""Translates the codes of the roll: why a task failed does not matter here."""
 
 
-def _failure(reason: str | None) -> int:
-    return NOT_RUN if reason in ("skipped", "cancelled") else FAILED
+def state_of(progress: Progress, task: str) -> tuple[str, str]:
+    """The state of a task as a word, and its colour."""
+    place = progress.roll.places.get(task)
+    code = PENDING if place is None else _SHORT[progress.roll.codes[place]]
+    return WORDS[code], COLOURS[code]
 
 
 def rows_needed(tasks: int, width: int, most: int) -> int:
@@ -70,9 +41,9 @@ def rows_needed(tasks: int, width: int, most: int) -> int:
     return min(most, -(-tasks // max(1, width)))
 
 
-def grid(cells: Cells, width: int, rows: int, *, utf8: bool = True) -> tuple[list[Text], int]:
-    """The lines, and for how many tasks one cell stands."""
-    codes, room = cells.codes, width * rows
+def grid(codes: bytes | bytearray, width: int, rows: int, *, utf8: bool = True) -> tuple[list[Text], int]:
+    """The lines, and for how many tasks one cell stands. `codes` are those of the roll."""
+    codes, room = codes.translate(_SHORT), width * rows
     if not codes or room <= 0:
         return [], 1
     marks = MARKS if utf8 else PLAIN_MARKS

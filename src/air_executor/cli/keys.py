@@ -32,7 +32,7 @@ class Keys:
             fd = sys.stdin.fileno()
             if os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp():
                 self._before = termios.tcgetattr(fd)
-                tty.setcbreak(fd)
+                tty.setcbreak(fd, termios.TCSADRAIN)  # keys that were pressed early count
         return self
 
     def __exit__(self, *_: object) -> None:

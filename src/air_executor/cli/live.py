@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from air_executor.cli.following import JobFollower
-from air_executor.cli.grid import Cells, grid, rows_needed
+from air_executor.cli.grid import grid, rows_needed, state_of
 from air_executor.cli.keys import Keys, Left
 from air_executor.cli.log_tail import LogTail
 from air_executor.cli.output import clean, clock, glyph, number, plural
@@ -44,7 +44,6 @@ class View:
 
     def __init__(self, utf8: bool = True) -> None:
         self.utf8 = utf8
-        self.cells = Cells()
         self.reasons = Reasons()
         self.chosen: str | None = None
         self.together: bool | None = None
@@ -58,10 +57,6 @@ class View:
         self.with_keys = False
         self._rates: deque[int] = deque(maxlen=RATES)
         self._counted = (0.0, 0)
-
-    def follow(self, follower: JobFollower) -> None:
-        """Have every event of the job from its beginning; to be called before the first look."""
-        follower.also = self.cells.add
 
     def count(self, progress: Progress, now: float) -> None:
         """Note every second how many tasks have ended since."""
@@ -136,9 +131,6 @@ class LiveDisplay:
         self._live.start()
         self._drawn_at = 0.0
 
-    def begin(self, follower: JobFollower) -> None:
-        self.view.follow(follower)
-
     def show(self, follower: JobFollower, now: float, note: str) -> None:
         """Raises `Left` when somebody has pressed q."""
         pressed = self._keys.pressed()
@@ -169,7 +161,7 @@ def picture(
     progress = follower.progress
     view.count(progress, now)
     if view.log is not None:
-        lines = view.log.lines(now, height - 1, view.cells.state_of(view.log.task))
+        lines = view.log.lines(now, height - 1, state_of(progress, view.log.task))
     elif view.helping:
         lines = [Text(line) for line in HELP.splitlines()]
     else:
@@ -198,7 +190,7 @@ def _overview(follower: JobFollower, now: float, note: str, width: int, height: 
     ]
     if note:
         lines.append(Text(note, style="yellow"))
-    lines += _grid(view, width, height)
+    lines += _grid(progress, view, width, height)
     failures = _failures(follower, width, max(1, (height - len(lines)) // 3), view)
     room = height - len(lines) - (len(failures[0]) + 2 if failures[0] else 0) - 2
     follower.listen([task for task, _ in progress.longest_running(max(0, room))])
@@ -215,12 +207,12 @@ def _overview(follower: JobFollower, now: float, note: str, width: int, height: 
     return lines
 
 
-def _grid(view: View, width: int, height: int) -> list[Text]:
-    tasks = len(view.cells.codes)
+def _grid(progress: Progress, view: View, width: int, height: int) -> list[Text]:
+    tasks = len(progress.roll)
     rows = rows_needed(tasks, width, max(1, height // 4))
     if tasks < 2 or height < 12:
         return []
-    lines, per = grid(view.cells, width, rows, utf8=view.utf8)
+    lines, per = grid(progress.roll.codes, width, rows, utf8=view.utf8)
     head = Text("Tasks", style="bold")
     if per > 1:
         head.append(f"  a cell for {number(per)}", style="bright_black")

@@ -46,9 +46,6 @@ def choose_display(*, keys: bool = False) -> Display:
 
 def follow(follower: JobFollower, display: Display, attend: Callable[[], str]) -> dict[str, Any]:
     """Show a job until it has ended, and return its state. `attend`, called all along, gives the note."""
-    begin = getattr(display, "begin", None)
-    if begin is not None:
-        begin(follower)
     try:
         while True:
             note = attend()

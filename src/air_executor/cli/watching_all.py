@@ -110,7 +110,6 @@ def _watch_one(client: AirExecutorClient, job: str) -> None:
     except NotFound:
         return  # it was pruned this moment
     display = LiveDisplay(keys=True)
-    display.begin(follower)
     try:
         while True:
             follower.look()

@@ -5,28 +5,27 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
+import warnings
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from air_executor import events as ev
 from air_executor.errors import BaseUnusable
-from air_executor.observe.tally import Tally
+from air_executor.observe.progress import Progress
+from air_executor.observe.timeline import timeline
 from air_executor.observe.wording import duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CODES", "Drawing", "Picture", "draw", "render"]
+__all__ = ["picture", "render"]
 
 Format = Literal["png", "svg"]
 Span = list[Any]
-"""`[lane, n, started, ended or None, code, attempt]`, times in epoch seconds, code as in `CODES`."""
+"""`[lane, n, started, ended or None, code, attempt]`, times in epoch seconds, codes as below."""
 
-CODES: Final = {"pending": 0, "running": 1, "completed": 2, "failed": 3, "skipped": 4, "cancelled": 5}
-POINTS: Final = 600
+RUNNING: Final = 1
+FAILED: Final = 3
 SPANS: Final = 5_000
 
 _COLOURS: Final = {"completed": "#2f9e6e", "running": "#2b7de0", "failed": "#d6453d", "total": "#8a93a3"}
@@ -37,92 +36,10 @@ _GRID: Final = "#e6e9ee"
 _HIGHEST_LANES: Final = 64
 
 
-class Picture(NamedTuple):
-    """What is drawn of a run."""
-
-    series: dict[str, list[float]]
-    spans: list[Span]
-
-
-class Drawing:
-    """Takes the events of one run and keeps what its picture needs: at most `POINTS` points, `SPANS` spans."""
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.tally = Tally()
-        self._points: list[tuple[float, int, int, int, int]] = []
-        self._step_s = 0.0
-        self._numbers: dict[str, int] = {}
-        self._free: list[int] = []
-        self._lanes = 0
-        self._running: dict[str, tuple[int, float, int]] = {}
-        self._spans: list[Span] = []
-        self._every = 1
-        self._seen = 0
-
-    def add(self, event: ev.Event) -> None:
-        if isinstance(event, ev.RunCreated):
-            self.__init__()  # type: ignore[misc]  # another run begins
-            self.name = event.name
-        attempt = self.tally.add(event)
-        if isinstance(event, ev.TaskQueued | ev.TaskImported):
-            self._numbers.setdefault(event.task.id, len(self._numbers))
-        elif isinstance(event, ev.AttemptStarted):
-            self._start(event)
-        elif attempt is not None:
-            self._end(attempt.task, attempt.attempt, attempt.ended_at, attempt.reason)
-        self._point()
-
-    def _start(self, event: ev.AttemptStarted) -> None:
-        if not self._free:
-            self._free.append(self._lanes)
-            self._lanes += 1
-        self._running[event.task] = (heapq.heappop(self._free), self.tally.at, event.attempt)
-
-    def _end(self, task: str, number: int, at: float, reason: str | None) -> None:
-        lane, started, _ = self._running.pop(task, (0, at, number))
-        heapq.heappush(self._free, lane)
-        self._seen += 1
-        if self._seen % self._every:
-            return  # of very many only a part is kept, evenly over time
-        code = CODES["completed"] if reason is None else CODES.get(reason, CODES["failed"])
-        self._spans.append([lane, self._numbers.get(task, 0), started, at, code, number])
-        if len(self._spans) > SPANS:
-            self._spans = self._spans[::2]
-            self._every *= 2
-
-    def _point(self) -> None:
-        tally = self.tally
-        point = (tally.at, tally.total, tally.completed, tally.running, tally.failed)
-        points = self._points
-        if points and point[0] - points[-1][0] < self._step_s and len(points) > 1:
-            points[-1] = point
-            return
-        points.append(point)
-        if len(points) >= POINTS:
-            self._points = points[:1] + points[1::2]
-            self._step_s = max(2 * self._step_s, (points[-1][0] - points[0][0]) / POINTS)
-
-    def picture(self, now: float | None = None) -> Picture:
-        """What was drawn so far; of a run that goes on, up to `now`."""
-        points = list(self._points)
-        if now is not None and not self.tally.ended and points and now > points[-1][0]:
-            points.append((now, *points[-1][1:]))
-        names = ("t", "total", "completed", "running", "failed")
-        series = {name: [float(point[i]) for point in points] for i, name in enumerate(names)}
-        going_on = [
-            [lane, self._numbers.get(task, 0), started, None, CODES["running"], attempt]
-            for task, (lane, started, attempt) in self._running.items()
-        ]
-        return Picture(series, self._spans + going_on)
-
-
-def draw(events: Iterable[ev.Event], now: float | None = None) -> tuple[str, Picture]:
-    """Name and picture of the last run in `events`."""
-    drawing = Drawing()
-    for event in events:
-        drawing.add(event)
-    return drawing.name, drawing.picture(now)
+def picture(progress: Progress, now: float) -> tuple[dict[str, list[float]], list[Span]]:
+    """Series and spans of a run; of very many spans a part, evenly over all of them."""
+    spans: list[Span] = timeline(progress, now, len(progress.roll.tasks))["spans"]
+    return progress.series_columns(now), spans[:: -(-len(spans) // SPANS) or 1]
 
 
 def render(
@@ -150,7 +67,8 @@ def render(
         "text.usetex": False,
         "text.parse_math": False,  # a job may be called $x$
     }
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # drawn as a box, which is as good as it gets
         lanes = min(1 + max((int(span[0]) for span in spans), default=0), _HIGHEST_LANES)
         heights = [3.3, 0.85, *([0.5 + 0.14 * lanes] if spans else [])]
         figure = Figure(figsize=(10.0, 1.6 + sum(heights)), dpi=140, layout="constrained", facecolor="white")
@@ -243,8 +161,8 @@ def _draw_spans(axes: Axes, spans: list[Span], began: float, ended: float, lanes
             by_code.setdefault(int(code), []).append([(left, low), (left, high), (right, high), (right, low)])
     for code in sorted(by_code):  # failures over the others
         colour = _SPAN_COLOURS.get(code, _QUIET)
-        alpha = 0.45 if code == CODES["running"] else 0.9
-        hatch = "////" if code == CODES["failed"] and edge else None  # never colour alone
+        alpha = 0.45 if code == RUNNING else 0.9
+        hatch = "////" if code == FAILED and edge else None  # never colour alone
         axes.add_collection(
             PolyCollection(
                 by_code[code], facecolors=colour, edgecolors="white", linewidths=edge, alpha=alpha, hatch=hatch
