@@ -20,7 +20,7 @@ __all__ = ["chart"]
 @click.option("--run", metavar="ID", help="An earlier run, by its id (see `history`) [default: the last].")
 @base_option
 def chart(base: str | None, job: str, output: Path, run: str | None) -> None:
-    """Draw a job: completed, total, running and failed tasks over time, and which slot worked when.
+    """Draw a job: its tasks over time, and which slot worked when.
 
     Needs the extra `plot` (matplotlib). The same run always gives the same file.
     """

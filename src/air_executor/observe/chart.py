@@ -17,6 +17,7 @@ from air_executor.observe.wording import duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["picture", "render"]
 
@@ -90,10 +91,19 @@ def render(
             panel.spines["bottom"].set_visible(False)
         figure.align_ylabels(panels)
         _head(panels[0], _cut(title, 80), subtitle or _subtitle(series, length))
+        _fix_layout(figure, panels)
         file = BytesIO()
         metadata = {"Date": None} if format == "svg" else {"Software": None}
         figure.savefig(file, format=format, metadata=metadata)
     return file.getvalue()
+
+
+def _fix_layout(figure: Figure, panels: list[Axes]) -> None:
+    """Lay the panels out to the pixel: the solver's last digits differ from time to time."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for panel in panels:
+        panel.set_position([round(edge, 4) for edge in panel.get_position().bounds])  # type: ignore[arg-type]
 
 
 def _head(axes: Axes, title: str, subtitle: str) -> None:
