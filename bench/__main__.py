@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import latency, startup, throughput
+from bench import latency, observers, startup, throughput
 
-BENCHMARKS = {"startup": startup.run, "latency": latency.run, "throughput": throughput.run}
+BENCHMARKS = {
+    "startup": startup.run,
+    "latency": latency.run,
+    "throughput": throughput.run,
+    "observers": observers.run,
+}
 
 
 def main() -> int:

@@ -20,7 +20,6 @@ from air_executor.observe.history.writing import Overtaken, clear_run, find_run,
 from air_executor.observe.journals import Journals, RunJournal, journals_of
 from air_executor.observe.sinks.health import Health
 from air_executor.store.layout import Base
-from air_executor.times import from_iso
 
 __all__ = ["HistoryFeed", "first_line", "rebuild"]
 
@@ -54,6 +53,7 @@ class HistoryFeed:
     def run(self, stop: Event) -> None:
         """Follow; a database that cannot be reached is tried again and again, until told to stop."""
         self._stop = stop
+        self._health.up_to_date(time.time())
         try:
             self._with_database(lambda _: None)
             while True:
@@ -69,12 +69,11 @@ class HistoryFeed:
             self._engine.dispose()
 
     def _look(self) -> None:
+        began = time.time()
         for chunk in self._journals.look():
             rows = self._runs.get(chunk.run)
             if rows is None:
                 continue  # somebody else wrote of this run; it is read from its beginning next time
-            if not chunk.known:
-                self._health.behind_since(from_iso(chunk.events[0].at) if chunk.events else time.time())
             rows.add(chunk.events, chunk.offset, known=chunk.known)
             if not chunk.known:
                 self._changed[rows] = None
@@ -88,7 +87,7 @@ class HistoryFeed:
             if rows.progress:
                 self._changed[rows] = None
         self._commit()
-        self._health.up_to_date()
+        self._health.up_to_date(began)
 
     def _begin(self, job: str, journal: RunJournal) -> int | None:
         """Look up what the history knows of a run."""

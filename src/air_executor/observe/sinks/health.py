@@ -21,7 +21,8 @@ class Health:
         self.up = False
         """Whether it took what it was given last; False before anything was."""
         self.error: str | None = None
-        self._behind_since: float | None = None
+        self._as_of: float | None = None
+        """Everything that was written before this moment has been taken; None where that is not asked for."""
         self._metrics = metrics
 
     def took(self) -> None:
@@ -36,17 +37,13 @@ class Health:
         if self._metrics is not None:
             self._metrics.increase("air_executor_sink_errors_total", sink=self.name)
 
-    def behind_since(self, at: float) -> None:
-        """An event of this time was read and is not taken yet."""
-        if self._behind_since is None:
-            self._behind_since = at
-
-    def up_to_date(self) -> None:
-        self._behind_since = None
+    def up_to_date(self, as_of: float) -> None:
+        """All that was written before `as_of` (epoch seconds) has been taken."""
+        self._as_of = as_of
 
     def lag_s(self, now: float) -> float:
-        since = self._behind_since
-        return 0.0 if since is None else max(0.0, now - since)
+        """For how long it may not have heard of anything: about a second when all is well."""
+        return 0.0 if self._as_of is None else max(0.0, now - self._as_of)
 
     def report(self, now: float | None = None) -> dict[str, Any]:
         """What `observer.json` says of it."""
