@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import latency, startup, throughput
+from bench import latency, startup, throughput, web
 
-BENCHMARKS = {"startup": startup.run, "latency": latency.run, "throughput": throughput.run}
+BENCHMARKS = {"startup": startup.run, "latency": latency.run, "throughput": throughput.run, "web": web.run}
 
 
 def main() -> int:

@@ -182,6 +182,7 @@ class Tails:
             try:
                 if index.save(draft):
                     watched.indexed = draft.version
+                index.forget(self.base)
             finally:
                 draft.frozen.close()
 
