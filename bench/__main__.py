@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from bench import latency, observers, startup, throughput
+from bench import latency, observers, startup, throughput, web
 
 BENCHMARKS = {
     "startup": startup.run,
     "latency": latency.run,
     "throughput": throughput.run,
     "observers": observers.run,
+    "web": web.run,
 }
 
 

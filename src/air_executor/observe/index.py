@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import sqlite3
 import threading
@@ -23,6 +24,8 @@ from air_executor.observe.tail import JournalTail
 from air_executor.store.layout import Base, JobFolder
 
 __all__ = ["Draft", "Index", "Version", "default_folder"]
+
+log = logging.getLogger("air_executor.observe")
 
 WORTH_IT: Final = 1_000_000
 """Bytes; a shorter journal is read again as quickly."""
@@ -88,6 +91,7 @@ class Index:
         self._connection: sqlite3.Connection | None = None
         self.trouble: str | None = None
         """Why it is done without."""
+        self._tidied = False
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -156,7 +160,10 @@ class Index:
         return kept
 
     def forget(self, base: Base) -> None:
-        """Drop jobs that are no longer there, or that nobody has looked at for long."""
+        """Once: drop jobs that are no longer there, or that nobody has looked at for long."""
+        if self._tidied:
+            return
+        self._tidied = True
         with self._open() as connection:
             if connection is None:
                 return
@@ -174,9 +181,12 @@ class Index:
     def _open(self) -> Iterator[sqlite3.Connection | None]:
         """The connection; None when there can be none. Trouble with the file is the end of it, not of the caller."""
         with self._lock:
-            try:
-                if self._connection is None and self.trouble is None:
+            if self._connection is None and self.trouble is None:
+                try:
                     self._connection = self._connect()
+                except (sqlite3.Error, OSError) as error:
+                    self._give_up(error)
+            try:
                 yield self._connection
             except (sqlite3.Error, OSError, msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
                 busy = isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
@@ -200,6 +210,7 @@ class Index:
     def _give_up(self, error: Exception) -> None:
         """Do without, and remove what cannot be read, so that the next server begins anew."""
         self.trouble = f"{self.path}: {error}"
+        log.warning("the index cannot be used, so long journals are read anew at each start: %s", self.trouble)
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -106,7 +106,6 @@ def restored(data: bytes, tasks: Iterable[bytes], attempts: Iterable[bytes]) -> 
 def _restore_tasks(roll: Roll, pieces: Iterable[bytes]) -> None:
     for piece in pieces:
         ids, codes, *columns = msgspec.msgpack.decode(piece, type=list[Any])
-        roll.places.update(zip(ids, range(len(roll.ids), len(roll.ids) + len(ids)), strict=True))
         roll.ids += ids
         roll.codes += codes
         for name, data in zip(TASK_COLUMNS, columns, strict=True):
@@ -119,7 +118,7 @@ def _restore_attempts(roll: Roll, pieces: Iterable[bytes]) -> None:
         roll.ends += ends
         for name, data in zip(ATTEMPT_COLUMNS, columns, strict=True):
             getattr(roll, name).frombytes(data)
-    roll.measure_blocks()
+    roll.put_together()
 
 
 def _times(saved: dict[str, Any]) -> RunTimes:

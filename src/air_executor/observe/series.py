@@ -26,7 +26,7 @@ class Series:
         self.rows.append((at, counts["pending"] + completed + running + failed, completed, running, failed))
         if len(self.rows) >= MOST:
             del self.rows[1::2]
-            self.step_s *= 2
+            self.step_s = max(2 * self.step_s, (at - self.rows[0][0]) / (MOST // 2))
         self.next_at = at + self.step_s
 
     def columns(self, now: float, counts: dict[str, int]) -> dict[str, list[float]]:

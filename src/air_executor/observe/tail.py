@@ -80,6 +80,10 @@ class JournalTail:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
 
+    def prepare(self) -> None:
+        """Make ready what would otherwise be made when it is needed first; for a thread."""
+        _ = self.progress.roll.places
+
     def frozen(self) -> JournalTail:
         """What is known now, for whoever needs a while to tell it; to be closed."""
         tail = copy.copy(self)

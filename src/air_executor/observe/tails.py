@@ -157,7 +157,14 @@ class Tails:
                 watched.ready.set_result(None)
                 self._keep(watched)
 
-        asyncio.get_running_loop().run_in_executor(self._threads, read).add_done_callback(done)
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._threads, read).add_done_callback(done)
+
+        def prepare(ready: asyncio.Future[None]) -> None:
+            if not self.stopping and not ready.cancelled() and ready.exception() is None:
+                loop.run_in_executor(self._threads, watched.tail.prepare)
+
+        watched.ready.add_done_callback(prepare)
 
     async def _catch_up(self, watched: Watched) -> None:
         self._renew(watched)
@@ -182,6 +189,7 @@ class Tails:
             try:
                 if index.save(draft):
                     watched.indexed = draft.version
+                index.forget(self.base)
             finally:
                 draft.frozen.close()
 
