@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { giveToken, tokenWanted } from "../api/http.ts";
 import { helpOpen, question } from "../state/dialogs.ts";
 import { isBound, SHORTCUTS } from "../state/shortcuts.ts";
@@ -16,7 +16,7 @@ export function Dialog(props: {
   stay?: boolean;
 }) {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     ref.current?.showModal();
     return () => before?.focus?.();
