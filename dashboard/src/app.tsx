@@ -55,7 +55,7 @@ export function App() {
       </a>
       <TopBar />
       <ConnectionBanner />
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={-1} data-view={location.hash}>
         {at.view === "overview" && <Overview />}
         {job !== null && <JobScope key={job} name={job} />}
         {at.view === "unknown" && (

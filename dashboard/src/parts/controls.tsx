@@ -75,14 +75,14 @@ export function Chip(props: {
   onClick: () => void;
   children: ComponentChildren;
   count?: string;
-  label?: string;
+  title?: string;
 }) {
   return (
     <button
       type="button"
       class="chip"
       aria-pressed={props.pressed ? "true" : "false"}
-      aria-label={props.label}
+      title={props.title}
       onClick={props.onClick}
     >
       {props.children}

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { giveToken, tokenWanted } from "../api/http.ts";
 import { helpOpen, question } from "../state/dialogs.ts";
 import { isBound, SHORTCUTS } from "../state/shortcuts.ts";
@@ -16,7 +16,7 @@ export function Dialog(props: {
   stay?: boolean;
 }) {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     ref.current?.showModal();
     return () => before?.focus?.();
@@ -27,8 +27,12 @@ export function Dialog(props: {
       class={props.wide ? "wide" : ""}
       aria-labelledby="dialog-title"
       onCancel={(event) => {
-        event.preventDefault();
-        if (!props.stay) props.onClose();
+        if (props.stay) event.preventDefault();
+      }}
+      onClose={() => {
+        // Browsers let a dialog that will not go be closed by a second Escape all the same.
+        if (props.stay) ref.current?.showModal();
+        else props.onClose();
       }}
       onClick={(event) => {
         if (event.target === ref.current && !props.stay) props.onClose();
@@ -139,7 +143,7 @@ export function HelpDialog() {
       </div>
       <p class="note">
         In the grid: arrow keys move, <kbd>+</kbd> and <kbd>-</kbd> zoom. In the timeline: <kbd>+</kbd> <kbd>-</kbd>{" "}
-        zoom, arrow keys move in time. Paler ones have no use in this view.
+        zoom, arrow keys move in time. Those with a dashed border have no use in this view.
       </p>
     </Dialog>
   );

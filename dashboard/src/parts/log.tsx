@@ -17,6 +17,8 @@ interface Props {
   /** The attempt has not ended: its log may grow. */
   live: boolean;
   size: number | null;
+  /** The attempt has written something, as far as is known. */
+  exists: boolean;
   onEnded: () => void;
 }
 
@@ -38,11 +40,19 @@ export function LogViewer(props: Props) {
   useEffect(() => {
     wantsToFollow.current = true;
     stick.current = true;
-    void log.open().then(() => {
+    const follow = () => {
       if (live && wantsToFollow.current) log.follow(props.onEnded);
-    });
+    };
+    if (props.exists) void log.open().then(follow);
+    else {
+      log.state.value = "none";
+      follow();
+    }
     return () => log.close();
   }, [log]);
+  useEffect(() => {
+    if (props.exists && log.state.peek() === "none" && !log.following.peek()) void log.open();
+  }, [props.exists]);
   useEffect(() => {
     // What was silent when it was opened may begin to write.
     if (live && log.state.peek() !== "loading" && wantsToFollow.current) log.follow(props.onEnded);
@@ -227,7 +237,7 @@ function Span({ piece: { text, style } }: { piece: Piece }) {
   if (!style) return <span>{text}</span>;
   const [fg, bg] = style.inverse ? [style.bg ?? "bg", style.fg ?? "fg"] : [style.fg, style.bg];
   return (
-    <span class={classes(style, fg, bg)} style={{ color: own(fg), backgroundColor: own(bg) }}>
+    <span class={classes(style, fg, bg)} style={{ color: own(fg, "--text"), backgroundColor: own(bg, "--log-bg") }}>
       {text}
     </span>
   );
@@ -242,10 +252,10 @@ function classes(style: Style, fg: number | string | null, bg: number | string |
   return names.join(" ");
 }
 
-/** Colours beyond the sixteen of the theme are set as they are. */
-function own(colour: number | string | null): string | undefined {
-  if (typeof colour === "number") return colour >= 16 ? paletteColour(colour) : undefined;
-  return colour?.startsWith("#") ? colour : undefined;
+/** Colours beyond the sixteen of the theme come from the program, which knows nothing of the paper they stand on. */
+function own(colour: number | string | null, paper: string): string | undefined {
+  const wanted = typeof colour === "number" ? (colour >= 16 ? paletteColour(colour) : null) : colour;
+  return wanted && /^[#r]/.test(wanted) ? `color-mix(in srgb, ${wanted} 55%, var(${paper}))` : undefined;
 }
 
 async function download({ job, task, attempt: number }: Props): Promise<void> {

@@ -68,7 +68,7 @@ export function managerText(): { title: string; detail: string } {
 
 /** In whole minutes, so that the figure stands still. */
 function uptime(seconds: number): string {
-  return seconds < 60 ? "less than a minute" : duration(Math.floor(seconds / 60) * 60);
+  return seconds < 60 ? "under a minute" : duration(Math.floor(seconds / 60) * 60);
 }
 
 export function slotsText(): string {

@@ -1,5 +1,5 @@
 /** The keys of the page: the one list that both obeys them and writes the help. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export const SHORTCUTS = [
   { id: "help", keys: "?", text: "Show these keys", where: "Everywhere" },
@@ -30,7 +30,8 @@ const layers: Bindings[] = [];
 export function useShortcuts(bindings: Bindings): void {
   const latest = useRef(bindings);
   latest.current = bindings;
-  useEffect(() => {
+  // At once, not after the next paint: who sees a view may press its keys.
+  useLayoutEffect(() => {
     const layer: Bindings = {};
     for (const { id } of SHORTCUTS) {
       Object.defineProperty(layer, id, { get: () => latest.current[id], enumerable: true });

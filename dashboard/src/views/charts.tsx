@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { errorText, getResponse, jobPath } from "../api/http.ts";
@@ -14,6 +14,7 @@ import { colour, paletteVersion } from "../state/theme.ts";
 export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
   const series = usePolled<Series>(`${jobPath(feed.name)}/series`, job.updated_at, 2000);
   const data = series.value;
+  const rates = useMemo(() => (data ? ended(data) : { t: [], rate: [] }), [data]);
   return (
     <div class="charts">
       <div class="under-tabs toolbar">
@@ -54,8 +55,8 @@ export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
             />
             <Chart
               title="Ended per second"
-              t={data.t}
-              lines={[{ label: "rate", token: "--accent", values: ended(data), area: true }]}
+              t={rates.t}
+              lines={[{ label: "rate", token: "--accent", values: rates.rate, area: true }]}
               format={(value) => (value ? rate(value) : "0")}
             />
           </div>
@@ -66,16 +67,27 @@ export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
   );
 }
 
-/** Tasks that ended per second, over a stretch long enough to be calm: a second, or a sixtieth of it all. */
-function ended({ t, completed, failed }: Series): number[] {
-  const stretch = Math.max(1, ((t.at(-1) ?? 0) - (t[0] ?? 0)) / 60);
-  const done = (i: number) => (completed[i] ?? 0) + (failed[i] ?? 0);
-  let from = 0;
-  return t.map((time, i) => {
-    while (from + 1 < i && time - (t[from + 1] ?? 0) >= stretch) from += 1;
-    const seconds = time - (t[from] ?? time);
-    return seconds > 0 ? Math.max(0, (done(i) - done(from)) / seconds) : 0;
-  });
+const RATE_POINTS = 120;
+
+/**
+ * Tasks that ended per second, at even distances: the series has points only where something changed. Each is over a
+ * stretch long enough to be calm.
+ */
+function ended({ t, completed, failed }: Series): { t: number[]; rate: number[] } {
+  const [first, last] = [t[0] ?? 0, t.at(-1) ?? 0];
+  const step = Math.max(0.25, (last - first) / RATE_POINTS);
+  const stretch = Math.max(1, 2 * step);
+  const done: number[] = [];
+  const times: number[] = [];
+  let at = 0;
+  for (let time = first; time <= last; time += step) {
+    while (at + 1 < t.length && (t[at + 1] ?? 0) <= time) at += 1;
+    times.push(time);
+    done.push((completed[at] ?? 0) + (failed[at] ?? 0));
+  }
+  const back = Math.round(stretch / step);
+  const rates = done.map((count, i) => Math.max(0, count - (done[i - back] ?? 0)) / stretch);
+  return { t: times, rate: rates };
 }
 
 interface Line {

@@ -79,7 +79,7 @@ export function JobView({ feed, tab, query }: Props) {
               key={state}
               pressed={status === state}
               count={short(n)}
-              label={`${state}: ${count(n)}`}
+              title={`${plural(n, "task")} ${state}`}
               onClick={() => choose(state)}
             >
               <Glyph state={state} />

@@ -35,8 +35,9 @@ export function TaskView({ feed, task: id, query }: Props) {
 
   const state: CellState = code !== null ? codeState(code) : task ? cellState(task.status, task.reason) : "pending";
   const turn = async (by: number) => {
-    if (n === null) return;
-    const page = await get<TaskPage>(`${jobPath(feed.name)}/tasks?from=${Math.max(0, n + by)}&limit=1`).catch(() => null);
+    if (!task) return;
+    const from = Math.max(0, task.n + by);
+    const page = await get<TaskPage>(`${jobPath(feed.name)}/tasks?from=${from}&limit=1`).catch(() => null);
     const next = page?.tasks[0];
     if (next && next.id !== id) go({ view: "task", job: feed.name, task: next.id });
     else toast(by > 0 ? "This is the last task." : "This is the first task.");
@@ -117,12 +118,19 @@ export function TaskView({ feed, task: id, query }: Props) {
             attempt={shown === latest ? null : shown}
             live={live}
             size={task.log_size}
+            exists={hasLog(task, attempts, shown)}
             onEnded={asked.again}
           />
         </div>
       </div>
     </div>
   );
+}
+
+/** Whether an attempt has written anything so far. */
+function hasLog(task: TaskDetail, attempts: Attempt[], shown: number | null): boolean {
+  if (shown === (attempts.at(-1)?.attempt ?? null)) return Boolean(task.log_size);
+  return attempts.find(({ attempt }) => attempt === shown)?.log ?? false;
 }
 
 /** Waiting, then running: how the time from queueing to the end was spent. */

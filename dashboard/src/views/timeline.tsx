@@ -37,14 +37,16 @@ export function TimelineTab({ feed, job, status, query }: Props) {
     if (!canvas.current || !box.current) return;
     const timeline = new Timeline(feed, canvas.current, box.current, setFacts);
     drawing.current = timeline;
-    if (query.live && !ended) timeline.follow();
-    const around = Number(query.time);
-    if (query.time && Number.isFinite(around)) timeline.lookAt(around);
     return () => {
       timeline.destroy();
       drawing.current = null;
     };
   }, [feed]);
+  useEffect(() => {
+    const around = Number(query.time);
+    if (query.live && !ended) drawing.current?.follow();
+    else if (query.time && Number.isFinite(around)) drawing.current?.lookAt(around);
+  }, [feed, query.live, query.time]);
   useEffect(() => paletteVersion.subscribe(() => drawing.current?.canvas.recolour()), []);
   useEffect(() => drawing.current?.highlight(status ? CELL_STATES.indexOf(status) : -1), [status]);
   useEffect(() => drawing.current?.changed(!ended), [feed.job.value, ended]);
