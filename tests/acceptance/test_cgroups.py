@@ -83,7 +83,8 @@ def test_what_is_left_in_a_group_after_a_normal_end_is_ended_or_kept(base: Path,
         wait_for(lambda: len([p for p in ours[0].iterdir() if p.is_dir()]) == 1, "the other's group to be removed")
     finally:
         os.kill(kept, 9)
-    wait_for(lambda: not alive(kept), "its end")
+    (group,) = (path for path in ours[0].iterdir() if path.is_dir())
+    wait_for(lambda: "populated 0" in (group / "cgroup.events").read_text(), "its end, and that of its child")
     manager.stop()
     wait_for(lambda: not any(f"-{manager.pid}-" in group.name for group in left_groups()), "the groups to go")
 
@@ -126,7 +127,7 @@ def test_a_task_whose_launcher_was_killed_is_ended_with_all_of_its_group(
     AirExecutorClient(base).cancel("adopted")
     wait_end(folder)
     wait_for(lambda: not alive(hidden), "the end of the hidden process")
-    manager.stop()
+    wait_for(lambda: not any(f"-{manager.pid}-" in group.name for group in left_groups()), "the groups to go")
 
 
 @needs_group

@@ -186,13 +186,18 @@ class Cgroups:
     def of(self, token: int) -> Cgroup:
         return Cgroup(f"{self.folder}/{token}")
 
-    def remove(self) -> None:
-        """Remove what is empty, when its launcher is gone."""
-        with contextlib.suppress(OSError):
+    def remove(self) -> bool:
+        """Remove what is empty, when its launcher is gone; False while processes live there."""
+        try:
             for name in os.listdir(self.folder):
                 if name.isdigit():
                     self.of(int(name)).remove()
             os.rmdir(self.folder)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        return True
 
 
 def _become(

@@ -269,6 +269,8 @@ class Launcher:
             due = self.young[0][0]
         if self.lingering:
             due = time.monotonic() + LINGER_POLL_S
+        if self.asked and (due is None or self.strays_due < due):
+            due = self.strays_due
         if self.left and (due is None or self.left_due < due):
             due = self.left_due
         if self.limited and (due is None or self.memory_due < due):
@@ -870,13 +872,21 @@ class Launcher:
 
     def ask_strays(self) -> None:
         """TERM to processes that have left the groups of tasks to be ended; one look for all of them."""
-        if not self.asked:
+        if not self.asked or time.monotonic() < self.strays_due:
             return
         tasks = {task.mark: task for task in self.asked}
         self.asked.clear()
-        for mark, pids in strays.strays_of(tasks).items():
+        for mark, pids in self.strays_of(tasks).items():
             pids = [pid for pid in pids if group_of(pid) != tasks[mark].pid]  # those have been asked
             strays.signal_strays(pids, mark, signal.SIGTERM, signal.SIGCONT)
+
+    def strays_of(self, marks: Any) -> Any:
+        """Look at all processes of the machine, which is not to be done all the time."""
+        began = time.monotonic()
+        found = strays.strays_of(marks)
+        now = time.monotonic()
+        self.strays_due = now + STRAYS_COST * (now - began)
+        return found
 
     def run_timers(self) -> None:
         now = time.monotonic()
@@ -938,9 +948,8 @@ class Launcher:
         ]
         if not gone or began < self.strays_due:
             return
-        found = strays.strays_of({task.mark for task in gone})
+        found = self.strays_of({task.mark for task in gone})
         now = time.monotonic()
-        self.strays_due = now + STRAYS_COST * (now - began)
         for task in gone:
             pids = found.get(task.mark)
             if pids and task.forced:
