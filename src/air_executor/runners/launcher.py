@@ -931,7 +931,9 @@ class Launcher:
         began = time.monotonic()
         if not self.limited or began < self.memory_due:
             return
-        used = resident_mb_by_group(self.limited)
+        used = {pid: task.cgroup.resident_mb() for pid, task in self.limited.items() if task.cgroup is not None}
+        if len(used) < len(self.limited):
+            used |= resident_mb_by_group(self.limited.keys() - used.keys())
         for pid, megabytes in used.items():
             task = self.limited[pid]
             if megabytes > task.memory_mb and not task.killed:
@@ -1008,7 +1010,7 @@ def lives(pgid: int, cgroup: Any) -> bool:
     return group_lives(pgid) if cgroup is None else bool(cgroup.populated())
 
 
-def resident_mb_by_group(groups: dict[int, Running]) -> dict[int, float]:
+def resident_mb_by_group(groups: set[int]) -> dict[int, float]:
     """Resident memory of the processes of each of these groups together."""
     used = dict.fromkeys(groups, 0.0)
     for name in os.listdir("/proc"):
