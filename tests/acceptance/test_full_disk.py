@@ -289,6 +289,34 @@ def test_a_run_handed_in_by_hand_is_not_lost_when_it_cannot_be_kept(
     assert times_run(effects) == [1] * 300
 
 
+def test_what_a_task_left_is_kept_when_there_is_room(
+    base: Path, tmp_path: Path, small_disk: Callable[..., SmallDisk], start: StartManager
+) -> None:
+    """No job is given up because something wrong in it cannot be set aside."""
+    disk = small_disk(base / "jobs", "size=1m")
+    folder = base / "jobs" / "kept"
+    for name in ("inbox", "logs"):
+        small_disk(folder / name, "size=1m")
+    (folder / "inbox" / "results").mkdir(mode=0o700)
+    script = (
+        f"until [ -e {tmp_path}/gate ]; do sleep .02; done; "
+        "printf '\\n%6000s\\n' wrong >> \"$AIR_EXECUTOR_INBOX\"; exit 5"
+    )
+    (folder / "tasks.json").write_text(json.dumps([{"id": "a", "command": "/bin/sh", "args": ["-c", script]}]))
+    (folder / "state.json").write_text(json.dumps({"id": "kept-1", "name": "kept"}))
+    start("--slots", "2")
+    wait_for(lambda: by_id(folder)["a"].get("status") == "running", "the task")
+    disk.fill()
+    (tmp_path / "gate").touch()
+    wait_for(lambda: NO_ROOM in log_of(base), "the message")
+    disk.make_room()
+    state = wait_end(folder)
+    assert (state["state"], state["reason"]) == ("failed", "invalid")
+    assert "kept as refused-record-0" in state["error"]
+    assert "wrong" in (folder / "refused-record-0").read_text()
+    assert by_id(folder)["a"]["exit_code"] == 5
+
+
 def test_submitting_says_so_and_leaves_nothing(
     base: Path, tmp_path: Path, small_disk: Callable[..., SmallDisk], start: StartManager
 ) -> None:

@@ -125,7 +125,7 @@ class JobInbox:
             if job.run is not None and job.run.id == state.get("id"):
                 job.take_rest(state, tasks, now)
             return True
-        if job.active or not job.settled or (job.next.forming and job.next.came_before(name)):
+        if not job.may_give_way() or (job.next.forming and job.next.came_before(name)):
             return False
         job.next.set_stray_tasks_aside()
         job.begin(state, tasks, now)

@@ -266,6 +266,16 @@ class ManagedJob:
         """Whether nothing of a replaced view still has to be read."""
         return not self._displaced and not self.views.displaced
 
+    def may_give_way(self) -> bool:
+        """Whether nothing that came out of this run's swaps, or was left by an interrupted one, is still to be read:
+        the next run must not take it for its own."""
+        if self.active:
+            return False
+        if self.run is not None:
+            for path in (*self.views.state.rescue(), *self.views.tasks.rescue()):
+                self._displaced[path] = ForeignFile()
+        return self.settled
+
     @property
     def unsettled_folder(self) -> bool:
         """Whether something in the folder waits to be finished by its writer."""

@@ -176,14 +176,14 @@ class NextRun:
         self._begun()
 
     def _may_begin(self, now: float) -> bool:
-        """Whether all that was swapped out of the last run's views has been read: the next must not take it for its
-        own."""
+        """Whether the last run is out of the way."""
         job = self._job
         if job.folder.journal.exists():
             job.ensure_run(now)
-        if not job.settled:
-            job.look_again(now, 0.0)
-        return job.settled and not job.active
+        if job.may_give_way():
+            return True
+        job.look_again(now, 0.0)
+        return False
 
     def _begun(self) -> None:
         self.state = self._tasks = self._seen = self.held = None

@@ -19,6 +19,7 @@ from typing import Any
 SYS_CLONE3 = 435
 CLONE_INTO_CGROUP = 0x2_0000_0000
 SYSTEMD = "/run/systemd/system"
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 DELEGATED = ("user.delegate", "trusted.delegate")
 """What systemd marks a group with that it leaves to the service in it (`Delegate=yes`)."""
 
@@ -138,12 +139,25 @@ class Cgroup:
         except OSError:
             return False
 
+    def pids(self) -> list[int]:
+        try:
+            return [int(pid) for pid in _read(f"{self.folder}/cgroup.procs").split()]
+        except OSError:
+            return []
+
     def signal(self, *numbers: int) -> None:
-        with contextlib.suppress(OSError):
-            for pid in map(int, _read(f"{self.folder}/cgroup.procs").split()):
-                for number in numbers:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, number)
+        for pid in self.pids():
+            for number in numbers:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+
+    def resident_mb(self) -> float:
+        """Resident memory of its processes together, as far as they can be looked at."""
+        pages = 0
+        for pid in self.pids():
+            with contextlib.suppress(OSError, IndexError):
+                pages += int(_read(f"/proc/{pid}/statm").split()[1])
+        return pages * PAGE_MB
 
     def kill(self) -> None:
         """KILL to all of it, whatever it forks meanwhile; process by process before Linux 5.14."""
@@ -186,13 +200,18 @@ class Cgroups:
     def of(self, token: int) -> Cgroup:
         return Cgroup(f"{self.folder}/{token}")
 
-    def remove(self) -> None:
-        """Remove what is empty, when its launcher is gone."""
-        with contextlib.suppress(OSError):
+    def remove(self) -> bool:
+        """Remove what is empty, when its launcher is gone; False while processes live there."""
+        try:
             for name in os.listdir(self.folder):
                 if name.isdigit():
                     self.of(int(name)).remove()
             os.rmdir(self.folder)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        return True
 
 
 def _become(

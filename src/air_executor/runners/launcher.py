@@ -269,6 +269,8 @@ class Launcher:
             due = self.young[0][0]
         if self.lingering:
             due = time.monotonic() + LINGER_POLL_S
+        if self.asked and (due is None or self.strays_due < due):
+            due = self.strays_due
         if self.left and (due is None or self.left_due < due):
             due = self.left_due
         if self.limited and (due is None or self.memory_due < due):
@@ -870,13 +872,21 @@ class Launcher:
 
     def ask_strays(self) -> None:
         """TERM to processes that have left the groups of tasks to be ended; one look for all of them."""
-        if not self.asked:
+        if not self.asked or time.monotonic() < self.strays_due:
             return
         tasks = {task.mark: task for task in self.asked}
         self.asked.clear()
-        for mark, pids in strays.strays_of(tasks).items():
+        for mark, pids in self.strays_of(tasks).items():
             pids = [pid for pid in pids if group_of(pid) != tasks[mark].pid]  # those have been asked
             strays.signal_strays(pids, mark, signal.SIGTERM, signal.SIGCONT)
+
+    def strays_of(self, marks: Any) -> Any:
+        """Look at all processes of the machine, which is not to be done all the time."""
+        began = time.monotonic()
+        found = strays.strays_of(marks)
+        now = time.monotonic()
+        self.strays_due = now + STRAYS_COST * (now - began)
+        return found
 
     def run_timers(self) -> None:
         now = time.monotonic()
@@ -921,7 +931,9 @@ class Launcher:
         began = time.monotonic()
         if not self.limited or began < self.memory_due:
             return
-        used = resident_mb_by_group(self.limited)
+        used = {pid: task.cgroup.resident_mb() for pid, task in self.limited.items() if task.cgroup is not None}
+        if len(used) < len(self.limited):
+            used |= resident_mb_by_group(self.limited.keys() - used.keys())
         for pid, megabytes in used.items():
             task = self.limited[pid]
             if megabytes > task.memory_mb and not task.killed:
@@ -938,9 +950,8 @@ class Launcher:
         ]
         if not gone or began < self.strays_due:
             return
-        found = strays.strays_of({task.mark for task in gone})
+        found = self.strays_of({task.mark for task in gone})
         now = time.monotonic()
-        self.strays_due = now + STRAYS_COST * (now - began)
         for task in gone:
             pids = found.get(task.mark)
             if pids and task.forced:
@@ -999,7 +1010,7 @@ def lives(pgid: int, cgroup: Any) -> bool:
     return group_lives(pgid) if cgroup is None else bool(cgroup.populated())
 
 
-def resident_mb_by_group(groups: dict[int, Running]) -> dict[int, float]:
+def resident_mb_by_group(groups: set[int]) -> dict[int, float]:
     """Resident memory of the processes of each of these groups together."""
     used = dict.fromkeys(groups, 0.0)
     for name in os.listdir("/proc"):

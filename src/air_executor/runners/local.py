@@ -107,6 +107,8 @@ class LocalRunner:
         self._boot = _boot()
         self._cgroup = delegated()
         """A control group to divide, for tasks that ask for one."""
+        self._old_cgroups: list[Cgroups] = []
+        """Of dead launchers; to be removed when the last processes in them have ended."""
         self._open_again_at = 0.0
         """When to try again to start launchers, by the monotonic clock; 0: all are there."""
         self.file_limit: tuple[int, int] | None = None
@@ -232,7 +234,6 @@ class LocalRunner:
                     best[attempt.key] = (worth, launcher, attempt)
             if launcher is None:
                 dead.append(remains)
-                self._remove_cgroups(name)
                 with contextlib.suppress(OSError):
                     (self._base.runtime / f"{name}.sock").unlink()
             elif not remains.watched:
@@ -324,8 +325,12 @@ class LocalRunner:
 
     def _let_go(self, remains: Remains) -> None:
         """The spools of a dead launcher may go, unless attempts of it are watched: a next manager needs them."""
-        if not remains.watched:
-            self.finished_spools += remains.paths
+        if remains.watched:
+            return
+        self.finished_spools += remains.paths
+        if (cgroups := self._cgroups_of(remains)) is not None:
+            self._old_cgroups.append(cgroups)
+            self._remove_old_cgroups()
 
     def _mark(self, key: AttemptKey) -> bytes:
         """What the environment of no other attempt holds."""
@@ -452,15 +457,17 @@ class LocalRunner:
 
     def _cgroup_of(self, attempt: Spooled) -> Cgroup | None:
         """The control group that an adopted attempt has of its own."""
-        if self._cgroup is None or attempt.remains is None or not attempt.remains.paths:
-            return None
-        found = SPOOL_NAME.fullmatch(attempt.remains.paths[0].name)
-        cgroup = None if found is None else Cgroups(self._cgroup, found["launcher"]).of(attempt.token)
+        cgroups = None if attempt.remains is None else self._cgroups_of(attempt.remains)
+        cgroup = None if cgroups is None else cgroups.of(attempt.token)
         return cgroup if cgroup is not None and cgroup.exists() else None
 
-    def _remove_cgroups(self, launcher: str) -> None:
-        if self._cgroup is not None:
-            Cgroups(self._cgroup, launcher).remove()
+    def _remove_old_cgroups(self) -> None:
+        self._old_cgroups = [cgroups for cgroups in self._old_cgroups if not cgroups.remove()]
+
+    def _cgroups_of(self, remains: Remains) -> Cgroups | None:
+        """Where the control groups of a dead launcher's tasks are."""
+        found = SPOOL_NAME.fullmatch(remains.paths[0].name) if remains.paths else None
+        return None if found is None or self._cgroup is None else Cgroups(self._cgroup, found["launcher"])
 
     def _signal_strays(self, attempt: Spooled, *numbers: int) -> None:
         """Signal what has left the group of an adopted attempt."""
@@ -485,6 +492,7 @@ class LocalRunner:
 
     def reap_orphans(self) -> None:
         """Wait for processes that became our children when their parents died."""
+        self._remove_old_cgroups()
         by_pid = {attempt.pid: fd for fd, attempt in self._adopted.items()}
         while True:
             try:
@@ -654,8 +662,6 @@ class LocalRunner:
         if attempt.remains is not None:
             attempt.remains.watched -= 1
             self._let_go(attempt.remains)
-            if not attempt.remains.watched and attempt.remains.paths:
-                self._remove_cgroups(attempt.remains.paths[0].name.split(".")[0])
 
 
 def _of_another_user(spool: Path) -> BaseUnusable:
