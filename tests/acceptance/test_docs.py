@@ -34,7 +34,14 @@ from tests.acceptance.command_line import environment
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 SOURCE = Path(air_executor.__file__).parent
-DOCUMENTS = ["README.md", "docs/protocol.md", "docs/job-file.md", "docs/python.md", "docs/operations.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/protocol.md",
+    "docs/job-file.md",
+    "docs/python.md",
+    "docs/operations.md",
+    "docs/http-api.md",
+]
 LINKED = [
     *sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *DOCS.glob("*.md"))),
     "examples/stdlib_report/README.md",
