@@ -41,6 +41,7 @@ DOCUMENTS = [
     "docs/python.md",
     "docs/operations.md",
     "docs/observing.md",
+    "docs/http-api.md",
 ]
 LINKED = [
     *sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *DOCS.glob("*.md"))),

@@ -260,6 +260,25 @@ def test_charts_are_drawn(scene: tuple[Server, Path]) -> None:
     assert b"<script" not in svg.body
 
 
+def test_metrics_are_counted_from_the_beginning_of_the_server(
+    base: Path, start_manager: Callable[..., ManagerProcess]
+) -> None:
+    start_manager("--slots", "3")
+    wait_end(write_job(base, "before", [{"id": "t", "command": "true"}]))
+    with served(base) as server:
+        wait_end(write_job(base, "job", [{"id": f"t{n}", "command": "true"} for n in range(7)]))
+        for _ in range(2):  # what was counted is not counted again
+            answer = server.get("/metrics")
+            assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+            lines = answer.body.decode().splitlines()
+            assert 'air_executor_completed_tasks{job_name="job"} 7' in lines
+            assert 'air_executor_attempts_ended_total{job_name="job",outcome="completed"} 7' in lines
+            assert 'air_executor_completed_tasks{job_name="before"} 1' in lines
+            assert 'air_executor_attempts_started_total{job_name="before"} 0' in lines
+            assert "air_executor_manager_up 1" in lines
+            assert "air_executor_slots 3" in lines
+
+
 def test_what_a_task_says_of_itself_is_shown(
     base: Path, start_manager: Callable[..., ManagerProcess], tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from air_executor import __version__
 from air_executor.errors import AirExecutorError
 from air_executor.store.layout import Base
-from air_executor.web import analysis, changes, jobs, logs, pages, tasks
+from air_executor.web import analysis, changes, jobs, logs, metrics, pages, tasks
 from air_executor.web.access import Access, Gate
 from air_executor.web.answers import error_answer, status_of
 from air_executor.web.schema import describe
@@ -55,7 +55,15 @@ def create_app(
     )
     app.state.site = site
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
-    for routes in (jobs.routes, tasks.routes, logs.routes, analysis.routes, changes.routes, pages.routes):
+    for routes in (
+        jobs.routes,
+        tasks.routes,
+        logs.routes,
+        analysis.routes,
+        metrics.routes,
+        changes.routes,
+        pages.routes,
+    ):
         app.include_router(routes)
     app.add_exception_handler(AirExecutorError, _told)
     app.add_exception_handler(HTTPException, _refused)

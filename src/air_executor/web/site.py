@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from air_executor import __version__
@@ -26,6 +26,9 @@ from air_executor.store.files import Identity, identity
 from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
 from air_executor.web.feed import Frames
+
+if TYPE_CHECKING:
+    from air_executor.web.metrics import Scrape
 
 __all__ = ["Site"]
 
@@ -55,6 +58,8 @@ class Site:
         self.overview = Overview(base, self.tails)
         self._frames: WeakKeyDictionary[Watched, Frames] = WeakKeyDictionary()
         self._kept_of: WeakKeyDictionary[JournalTail, Kept] = WeakKeyDictionary()
+        self.began_at = time.time()
+        self.scrape: Scrape | None = None
         self._manager: dict[str, Any] | None = None
         self._look_at_manager_at = 0.0
         self.drawing = asyncio.Semaphore(DRAWINGS)
@@ -153,6 +158,8 @@ class Site:
     def close(self) -> None:
         self.stop()
         self.tails.close()
+        if self.scrape is not None:
+            self.scrape.close()
 
 
 def _manager_facts(base: Base) -> dict[str, Any] | None:
