@@ -131,7 +131,6 @@ def test_a_start_and_its_stop_in_one_breath(tmp_path: Path) -> None:
             str(SRC / "runners" / "launcher.py"),
             "l",
             str(listener.fileno()),
-            "",
             str(tmp_path),
         ],
         pass_fds=[listener.fileno()],

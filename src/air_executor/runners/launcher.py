@@ -1,6 +1,6 @@
 """The launcher: starts processes, waits for them, and writes down both before telling anybody.
 
-A program of its own (`python -I -S launcher.py NAME FD CGROUP RUNTIME`), standard library only, one
+A program of its own (`python -I -S launcher.py NAME FD RUNTIME`), standard library only, one
 thread. It outlives a killed manager: its tasks go on, their ends go into the spool file, and a new
 manager connects to the same socket. What it says on the socket is only speed; the spool is what counts.
 
@@ -12,6 +12,7 @@ Frames on the socket are a 4-byte big-endian length and a JSON list of messages.
                           ["kill", token, grace_s]         end a process group: TERM, grace, KILL
                           ["drop", n]                      the run has ended
                           ["quit"]                         exit when no task is left
+                          ["cgroup", folder]               a control group that may be divided among tasks
     launcher -> manager   ["hello", pid, next token, [running tokens]]
                           ["x", token, exit code, signal, reason, error, run_s, cpu_s, memory MB, ended at]
                           ["left", token, key]             ended, but processes of its group live on
@@ -181,8 +182,7 @@ class NotStarted(Exception):
 
 
 class Launcher:
-    def __init__(self, name: str, listener: socket.socket, runtime: str, cgroup: str) -> None:
-        """`cgroup`: the folder of a control group that may be divided; empty: there is none."""
+    def __init__(self, name: str, listener: socket.socket, runtime: str) -> None:
         self.name = name.encode()
         self.listener = listener
         self.runtime = runtime
@@ -207,7 +207,8 @@ class Launcher:
         self.limited: dict[int, Running] = {}
         """pid -> a task whose memory is watched."""
         self.memory_due = 0.0
-        self.cgroup_parent = cgroup
+        self.cgroup_parent = ""
+        """The folder of a control group that may be divided; empty: there is none."""
         self.cgroups: Any = None
         self.full_cgroups: list[Any] = []
         """Of ended tasks: something was left running on purpose."""
@@ -375,6 +376,8 @@ class Launcher:
             if context is not None:
                 context.closed = True
                 self.remove_slots(context)
+        elif kind == "cgroup":
+            self.cgroup_parent = self.cgroup_parent or message[1]
         elif kind == "quit":
             self.quitting = True
 
@@ -1042,10 +1045,10 @@ def name_of(number: int) -> str:
 
 
 def main() -> None:
-    name, fd, cgroup, runtime = sys.argv[1:]
+    name, fd, runtime = sys.argv[1:]
     listener = socket.socket(fileno=int(fd))
     listener.setblocking(False)
-    launcher = Launcher(name, listener, runtime, cgroup)
+    launcher = Launcher(name, listener, runtime)
     launcher.run()
     if launcher.cgroups is not None:
         launcher.cgroups.remove()

@@ -161,7 +161,7 @@ class LocalRunner:
                 [
                     sys.executable,
                     *("-I", "-S", "-X", "utf8", str(Path(__file__).with_name("launcher.py"))),
-                    *(name, str(listener.fileno()), self._cgroup or "", str(self._base.runtime)),
+                    *(name, str(listener.fileno()), str(self._base.runtime)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -204,6 +204,8 @@ class LocalRunner:
                     launcher.early.append(message)
         _, launcher.pid, launcher.next_token, _ = launcher.hello
         conn.setblocking(False)
+        if self._cgroup is not None:
+            launcher.outgoing.append(("cgroup", self._cgroup))
         self._launchers[name] = launcher
         self._by_fd[conn.fileno()] = launcher
         self._poller.register(conn.fileno(), select.EPOLLIN)
