@@ -11,6 +11,7 @@ from starlette.responses import Response
 from air_executor.client import AirExecutorClient
 from air_executor.errors import InvalidInput, WaitTimeout
 from air_executor.masking import mask_options
+from air_executor.model import STATES
 from air_executor.observe.objects import grid
 from air_executor.observe.overview import newest_first
 from air_executor.web.access import MAY_WRITE
@@ -55,6 +56,8 @@ async def jobs(
     """All jobs, the one updated last first."""
     site.overview.look()
     states = set(state.split(",")) if state else None
+    if states is not None and not states <= set(STATES):
+        raise InvalidInput(f"state: expected some of {', '.join(STATES)}, with commas between")
     found = [
         job
         for job in site.overview.jobs()
