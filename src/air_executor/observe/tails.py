@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from air_executor.store.files import identity
 from air_executor.store.layout import Base, JobFolder
 
 __all__ = ["Tails", "Watched"]
+
+log = logging.getLogger("air_executor.observe")
 
 LOOK_S: Final = 0.1
 """How often the journal of a job is looked at while somebody listens."""
@@ -240,13 +243,19 @@ class Tails:
                 self.folder(before.name)
                 await self._catch_up(watched)
             except (NotFound, OSError):
-                watched.gone = True
-                self._watched.pop(before.name, None)
+                self._lose(watched)
+            except Exception:
+                log.exception("job %s: not followed any longer because of a bug", before.name)
+                self._lose(watched)
             now = time.monotonic()
             beats = watched.tail.progress.state == "working" and now - told_at > HEARTBEAT_S
             if watched.tail is not before or watched.tail.version != version or beats or watched.gone:
                 told_at = now
                 watched.tell()
+
+    def _lose(self, watched: Watched) -> None:
+        watched.gone = True
+        self._watched.pop(watched.tail.name, None)
 
     def stop(self) -> None:
         """Let all who listen go."""
