@@ -153,6 +153,18 @@ def test_whoever_resumes_gets_what_he_missed_and_no_snapshot(base: Path) -> None
             stream.close()
 
 
+def test_listeners_hear_of_what_others_have_asked_about(base: Path) -> None:
+    job = Writer(base, "job")
+    job.queue(10)
+    with served(base) as server:
+        stream = Stream(server, "/events?job=job")
+        stream.until("snapshot")
+        for number in range(10):
+            job.run(number)
+            assert server.get("/jobs/job").json["completed"] == number + 1  # reads the journal before the stream does
+            assert stream.until("delta").data["job"]["completed"] == number + 1
+
+
 def test_without_cells_none_are_sent(base: Path) -> None:
     job = Writer(base, "job")
     job.queue(10)

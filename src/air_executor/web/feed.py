@@ -39,13 +39,13 @@ class Frames:
     def __init__(self, site: Site, watched: Watched) -> None:
         self._site = site
         self._watched = watched
-        self._detail: tuple[object, bytes] = (None, b"")
-        self._cells: tuple[object, bytes] = (None, b"")
+        self._detail: tuple[tuple[object, ...], bytes] = ((), b"")
+        self._cells: tuple[tuple[object, ...], bytes] = ((), b"")
 
     def detail(self) -> bytes:
         """The job in full as it is now."""
         tail = self._watched.tail
-        key = (id(tail), tail.version, id(self._watched.moved))
+        key = (tail, tail.version, self._watched.tellings)
         if self._detail[0] != key:
             self._detail = (key, _encode(self._site.detail(tail)))
         return self._detail[1]
@@ -55,7 +55,7 @@ class Frames:
         roll = self._watched.tail.progress.roll
         if since < roll.forgotten:
             return None
-        key = (id(roll), since, roll.changed)
+        key = (roll, since, roll.changed)
         if self._cells[0] != key:
             self._cells = (key, encode_cells(roll.codes, roll.changes[since - roll.forgotten :]))
         return self._cells[1]
