@@ -13,6 +13,7 @@ from air_executor.observe.roll import GRID
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Watched
 from air_executor.web.answers import PING, event
+from air_executor.web.texts import in_header
 
 if TYPE_CHECKING:
     from air_executor.web.site import Site
@@ -74,7 +75,7 @@ def encode_cells(codes: bytearray, places: Iterable[int]) -> bytes:
 
 
 def _id(tail: JournalTail) -> str:
-    return f"{tail.progress.run_id}@{tail.position}"
+    return f"{in_header(tail.progress.run_id)}@{tail.position}"
 
 
 async def one_job(site: Site, name: str, last_id: str, *, with_cells: bool) -> AsyncIterator[bytes]:
@@ -128,7 +129,7 @@ def _delta(tail: JournalTail, frames: Frames, cells: bytes) -> bytes:
 async def _missed(tail: JournalTail, last_id: str) -> set[int] | None:
     """The places of tasks of which something happened since `last_id`; None when that cannot be told."""
     run, _, position = last_id.rpartition("@")
-    if not run or run != tail.progress.run_id or not position.isdigit() or len(position) > 18:
+    if not run or run != in_header(tail.progress.run_id) or not position.isdigit() or len(position) > 18:
         return None
     begin = int(position)
     end = tail.position

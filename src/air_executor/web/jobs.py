@@ -18,7 +18,7 @@ from air_executor.web.access import MAY_WRITE
 from air_executor.web.answers import EventStream, Json
 from air_executor.web.feed import all_jobs, journal_lines, one_job
 from air_executor.web.site import Site
-from air_executor.web.texts import decoded
+from air_executor.web.texts import decoded, in_header
 
 __all__ = ["JobName", "TheSite", "routes"]
 
@@ -97,7 +97,7 @@ async def job_grid(site: TheSite, name: JobName, request: Request) -> Response:
     5 cancelled."""
     tail = await site.tails.look(name)
     data = grid(tail)
-    headers = {"X-Run": tail.progress.run_id, "X-Position": str(tail.position), "Vary": "Accept-Encoding"}
+    headers = {"X-Run": in_header(tail.progress.run_id), "X-Position": str(tail.position), "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", "") and len(data) > 1_000:
         import zlib
 
