@@ -88,6 +88,31 @@ def test_a_rebound_name_is_refused(base: Path, job: Path, host: str) -> None:
             assert server.get("/jobs", Host=good).status == 200, good
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
+def test_other_users_of_the_machine_need_a_token(base: Path, job: Path) -> None:
+    def asked_by(user: int, server: Server, *headers: str) -> bytes:
+        os.seteuid(user)
+        try:
+            connection = socket.create_connection(("127.0.0.1", server.port))
+        finally:
+            os.seteuid(0)
+        with connection:
+            lines = ["GET /jobs HTTP/1.1", "Host: localhost", "Connection: close", *headers]
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            answer = b""
+            while data := connection.recv(65_536):
+                answer += data
+        return answer
+
+    with served(base) as server:
+        assert b" 200 " in asked_by(0, server).split(b"\r\n")[0]
+        refused = asked_by(65_534, server)
+        assert b" 403 " in refused.split(b"\r\n")[0]
+        assert b'"job"' not in refused
+    with served(base, AIR_EXECUTOR_TOKEN=WRITE) as server:
+        assert b'"job"' in asked_by(65_534, server, f"Authorization: {bearer(WRITE)}")
+
+
 def test_no_host_at_all_is_refused(base: Path, job: Path) -> None:
     with served(base) as server, socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET /jobs HTTP/1.0\r\n\r\n")

@@ -439,6 +439,7 @@ def test_memory_is_bounded_by_the_roll() -> None:
 
 def test_jobs_nobody_looks_at_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("air_executor.observe.tails.MEMORY", 2_000)
+    monkeypatch.setattr("air_executor.observe.tails.GRACE_S", 0.0)
     base = Base(tmp_path / "base")
     base.create()
     for name in "abcd":

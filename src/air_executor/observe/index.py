@@ -198,6 +198,7 @@ class Index:
         connection = sqlite3.connect(
             self.path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
         )  # fmt: skip
+        self.path.chmod(0o600)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")  # it can be made anew
         mark = int.from_bytes(hashlib.blake2b(__version__.encode(), digest_size=3).digest(), "big") + FORMAT

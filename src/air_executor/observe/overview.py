@@ -12,6 +12,7 @@ import msgspec
 from air_executor.errors import InvalidInput
 from air_executor.model import ENDED_STATES, STATES
 from air_executor.observe.objects import job_object
+from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Tails
 from air_executor.store.files import Identity, identity, read_regular
 from air_executor.store.layout import Base
@@ -22,6 +23,9 @@ __all__ = ["Overview", "from_state", "newest_first"]
 COUNTS: Final = ("pending", "running", "completed", "failed")
 LOOK_S: Final = 0.25
 COST_FACTOR: Final = 20.0
+COMPLETING_S: Final = 0.02
+"""How much of a look goes into ended jobs that nobody has looked at; the next of them have their turn later."""
+SHORT: Final = 1_000_000
 FOLLOWED: Final = 50
 """So many jobs under way are followed for their rate and estimate; of others their `state.json` has to do."""
 
@@ -29,7 +33,7 @@ FOLLOWED: Final = 50
 class _Seen:
     """What is remembered of one job."""
 
-    __slots__ = ("changed", "job", "state", "told")
+    __slots__ = ("changed", "exact", "job", "state", "told")
 
     def __init__(self) -> None:
         self.state: Identity | None = None
@@ -38,6 +42,8 @@ class _Seen:
         self.job: dict[str, Any] = {}
         """As it is shown."""
         self.changed = 0
+        self.exact = False
+        """Whether `told` was completed from the journal."""
 
 
 class Overview:
@@ -76,6 +82,9 @@ class Overview:
             job = seen.told
             if tail is not None and tail.begun:
                 job = job_object(tail.progress, name, now)
+            elif not seen.exact and job["state"] in ENDED_STATES and time.monotonic() < began + COMPLETING_S:
+                seen.exact = True
+                job = seen.told = self._completed(name, now) or job
             if job != seen.job:
                 seen.job = job
                 seen.changed = self.version
@@ -94,7 +103,20 @@ class Overview:
         if seen.told and now == seen.state:
             return
         seen.state = now
+        seen.exact = False
         seen.told = from_state(path, name)
+
+    def _completed(self, name: str, now: float) -> dict[str, Any] | None:
+        """An ended job with what its `state.json` does not tell, if its journal is short."""
+        tail = JournalTail(self._base.job(name))
+        try:
+            if 0 < tail.behind() <= SHORT and tail.advance(SHORT) and tail.progress.ended:
+                return job_object(tail.progress, name, now)
+        except OSError:
+            pass
+        finally:
+            tail.close()
+        return None
 
     # ---- reading -------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from air_executor.store.layout import Base, JobFolder
 
 __all__ = ["Tails", "Watched"]
 
+log = logging.getLogger("air_executor.observe")
+
 LOOK_S: Final = 0.1
 """How often the journal of a job is looked at while somebody listens."""
 HEARTBEAT_S: Final = 2.0
@@ -29,6 +32,8 @@ KEEP_EVERY: Final = 16_000_000
 KEEP_S: Final = 10.0
 PATIENCE_S: Final = 0.2
 FORGET_S: Final = 600.0
+GRACE_S: Final = 10.0
+"""A job that was just asked for may still be being told of."""
 MEMORY: Final = 150_000_000
 """Bytes that jobs nobody listens to may take, beside the one looked at last."""
 TASK_BYTES: Final = 200
@@ -40,6 +45,10 @@ class Watched:
     def __init__(self, tail: JournalTail) -> None:
         self.tail = tail
         self.listeners = 0
+        self.tellings = 0
+        self.poll: asyncio.Task[None] | None = None
+        self.told: tuple[JournalTail, int] = (tail, -1)
+        """What the listeners were told last: the tail, and its version then."""
         self.used_at = time.monotonic()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the journal has been read for the first time."""
@@ -53,6 +62,7 @@ class Watched:
     def tell(self) -> None:
         """Wake those who listen."""
         moved, self.moved = self.moved, self.moved.get_loop().create_future()
+        self.tellings += 1
         moved.set_result(None)
 
     @property
@@ -69,7 +79,6 @@ class Tails:
         self.stopping = False
         self._watched: dict[str, Watched] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="journal")
-        self._polls: set[asyncio.Task[None]] = set()
 
     def folder(self, name: str) -> JobFolder:
         """The folder of a job; `NotFound` when there is none, or a link to somewhere else stands there."""
@@ -208,7 +217,8 @@ class Tails:
             left -= watched.bytes
             if watched.listeners or not watched.ready.done():
                 continue
-            if left < 0 or now - watched.used_at > FORGET_S:
+            idle_s = now - watched.used_at
+            if (left < 0 and idle_s >= GRACE_S) or idle_s > FORGET_S:
                 watched.tail.close()
                 del self._watched[name]
 
@@ -217,14 +227,13 @@ class Tails:
     @asynccontextmanager
     async def listening(self, name: str) -> AsyncIterator[Watched]:
         """The job, looked at ten times a second as long as somebody listens."""
-        await self.look(name)
-        watched = self._watched[name]
+        watched = self._watch(name)
         watched.listeners += 1
-        if watched.listeners == 1:
-            poll = asyncio.create_task(self._poll(watched))
-            self._polls.add(poll)
-            poll.add_done_callback(self._polls.discard)
         try:
+            await self.look(name)
+            if watched.poll is None or watched.poll.done():
+                watched.told = (watched.tail, watched.tail.version)
+                watched.poll = asyncio.create_task(self._poll(watched))
             yield watched
         finally:
             watched.listeners -= 1
@@ -234,19 +243,25 @@ class Tails:
         told_at = time.monotonic()
         while watched.listeners and not self.stopping and not watched.gone:
             await asyncio.sleep(LOOK_S)
-            before = watched.tail
-            version = before.version
+            name = watched.tail.name
             try:
-                self.folder(before.name)
+                self.folder(name)
                 await self._catch_up(watched)
             except (NotFound, OSError):
-                watched.gone = True
-                self._watched.pop(before.name, None)
+                self._lose(watched)
+            except Exception:
+                log.exception("job %s: not followed any longer because of a bug", name)
+                self._lose(watched)
             now = time.monotonic()
             beats = watched.tail.progress.state == "working" and now - told_at > HEARTBEAT_S
-            if watched.tail is not before or watched.tail.version != version or beats or watched.gone:
-                told_at = now
+            news = (watched.tail, watched.tail.version)  # others may have read them meanwhile
+            if news != watched.told or beats or watched.gone:
+                watched.told, told_at = news, now
                 watched.tell()
+
+    def _lose(self, watched: Watched) -> None:
+        watched.gone = True
+        self._watched.pop(watched.tail.name, None)
 
     def stop(self) -> None:
         """Let all who listen go."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 from urllib.parse import unquote_to_bytes
@@ -11,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from air_executor.web.answers import error_answer
+from air_executor.web.peers import user_of_peer
 
 __all__ = ["MAY_WRITE", "Access", "Gate", "is_loopback"]
 
@@ -35,7 +37,7 @@ HEADERS: Final = (
 
 
 class Access:
-    """Tokens and what they allow. Without tokens only loopback names are answered, and may do everything.
+    """Tokens and what they allow. Without tokens only the server's own user is answered, by a loopback name.
 
     `trusted`: what every caller may do, whatever the Host; for an application that checks its callers itself
     before it hands their requests to this one.
@@ -129,6 +131,8 @@ class Gate:
         elif not self.access.has_tokens:
             if not is_loopback(headers.get(b"host", b"").decode("latin-1")):
                 return 403, "this server answers to localhost only; ask it by that name, or give it a token"
+            if self._is_of_another_user(scope):
+                return 403, "this server answers to the user who started it only; others need a token"
         elif path.strip("/").split("/", 1)[0] in GUARDED:
             kind, _, token = headers.get(b"authorization", b"").partition(b" ")
             rights = self.access.rights(token.strip()) if kind.lower() == b"bearer" else None
@@ -141,6 +145,15 @@ class Gate:
             if rights != "write":
                 return 403, "this token may only read"
         return None
+
+    @staticmethod
+    def _is_of_another_user(scope: Scope) -> bool:
+        """Whether somebody else on this machine asks. Where that cannot be told, the name has to do."""
+        peer, ours = scope.get("client"), scope.get("server")
+        if not peer or not ours:
+            return False
+        user = user_of_peer(tuple(peer), tuple(ours))
+        return user not in (None, 0, os.geteuid())
 
 
 def sent_path(scope: Scope) -> str:

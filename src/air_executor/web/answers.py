@@ -71,7 +71,8 @@ class EventStream(Response):
             for task in tasks:
                 task.cancel()
             for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError, OSError):
+                # a job that goes away meanwhile ends what is told of it
+                with contextlib.suppress(asyncio.CancelledError, OSError, AirExecutorError):
                     await task
             if hasattr(self._source, "aclose"):
                 await self._source.aclose()

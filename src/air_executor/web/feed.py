@@ -13,6 +13,7 @@ from air_executor.observe.roll import GRID
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Watched
 from air_executor.web.answers import PING, event
+from air_executor.web.texts import in_header
 
 if TYPE_CHECKING:
     from air_executor.web.site import Site
@@ -39,13 +40,13 @@ class Frames:
     def __init__(self, site: Site, watched: Watched) -> None:
         self._site = site
         self._watched = watched
-        self._detail: tuple[object, bytes] = (None, b"")
-        self._cells: tuple[object, bytes] = (None, b"")
+        self._detail: tuple[tuple[object, ...], bytes] = ((), b"")
+        self._cells: tuple[tuple[object, ...], bytes] = ((), b"")
 
     def detail(self) -> bytes:
         """The job in full as it is now."""
         tail = self._watched.tail
-        key = (id(tail), tail.version, id(self._watched.moved))
+        key = (tail, tail.version, self._watched.tellings)
         if self._detail[0] != key:
             self._detail = (key, _encode(self._site.detail(tail)))
         return self._detail[1]
@@ -55,7 +56,7 @@ class Frames:
         roll = self._watched.tail.progress.roll
         if since < roll.forgotten:
             return None
-        key = (id(roll), since, roll.changed)
+        key = (roll, since, roll.changed)
         if self._cells[0] != key:
             self._cells = (key, encode_cells(roll.codes, roll.changes[since - roll.forgotten :]))
         return self._cells[1]
@@ -74,7 +75,7 @@ def encode_cells(codes: bytearray, places: Iterable[int]) -> bytes:
 
 
 def _id(tail: JournalTail) -> str:
-    return f"{tail.progress.run_id}@{tail.position}"
+    return f"{in_header(tail.progress.run_id)}@{tail.position}"
 
 
 async def one_job(site: Site, name: str, last_id: str, *, with_cells: bool) -> AsyncIterator[bytes]:
@@ -128,7 +129,7 @@ def _delta(tail: JournalTail, frames: Frames, cells: bytes) -> bytes:
 async def _missed(tail: JournalTail, last_id: str) -> set[int] | None:
     """The places of tasks of which something happened since `last_id`; None when that cannot be told."""
     run, _, position = last_id.rpartition("@")
-    if not run or run != tail.progress.run_id or not position.isdigit() or len(position) > 18:
+    if not run or run != in_header(tail.progress.run_id) or not position.isdigit() or len(position) > 18:
         return None
     begin = int(position)
     end = tail.position

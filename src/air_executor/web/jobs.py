@@ -11,13 +11,14 @@ from starlette.responses import Response
 from air_executor.client import AirExecutorClient
 from air_executor.errors import InvalidInput, WaitTimeout
 from air_executor.masking import mask_options
+from air_executor.model import STATES
 from air_executor.observe.objects import grid
 from air_executor.observe.overview import newest_first
 from air_executor.web.access import MAY_WRITE
 from air_executor.web.answers import EventStream, Json
 from air_executor.web.feed import all_jobs, journal_lines, one_job
 from air_executor.web.site import Site
-from air_executor.web.texts import decoded
+from air_executor.web.texts import decoded, in_header
 
 __all__ = ["JobName", "TheSite", "routes"]
 
@@ -55,6 +56,8 @@ async def jobs(
     """All jobs, the one updated last first."""
     site.overview.look()
     states = set(state.split(",")) if state else None
+    if states is not None and not states <= set(STATES):
+        raise InvalidInput(f"state: expected some of {', '.join(STATES)}, with commas between")
     found = [
         job
         for job in site.overview.jobs()
@@ -94,7 +97,7 @@ async def job_grid(site: TheSite, name: JobName, request: Request) -> Response:
     5 cancelled."""
     tail = await site.tails.look(name)
     data = grid(tail)
-    headers = {"X-Run": tail.progress.run_id, "X-Position": str(tail.position), "Vary": "Accept-Encoding"}
+    headers = {"X-Run": in_header(tail.progress.run_id), "X-Position": str(tail.position), "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", "") and len(data) > 1_000:
         import zlib
 

@@ -7,6 +7,7 @@ import codecs
 import os
 import re
 from collections.abc import AsyncIterator
+from io import FileIO
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -83,22 +84,24 @@ async def log(
     path = _log(job, id, attempt)
     if path is None:
         raise NotFound(f"task {id!r} of job {name!r} has written nothing")
-    fd = open_regular(path)
-    size = os.fstat(fd).st_size
+    file = open(open_regular(path), "rb", buffering=0)  # noqa: SIM115  (whoever sends it closes it)
+    size = os.fstat(file.fileno()).st_size
     headers = {"Accept-Ranges": "bytes"}
     part = _part(request.headers.get("range"), size)
     status, first, last = 200, 0, size
     if part is not None:
         first, last = part
         if first >= last:
-            os.close(fd)
+            file.close()
             answer = error_answer(416, f"the log has {size:,} bytes")
             answer.headers["Content-Range"] = f"bytes */{size}"
             return answer
         status = 206
         headers["Content-Range"] = f"bytes {first}-{last - 1}/{size}"
     headers["Content-Length"] = str(last - first)
-    return StreamingResponse(_bytes(fd, first, last), status, headers=headers, media_type="text/plain; charset=utf-8")
+    return StreamingResponse(
+        _bytes(file, first, last), status, headers=headers, media_type="text/plain; charset=utf-8"
+    )
 
 
 def _part(text: str | None, size: int) -> tuple[int, int] | None:
@@ -115,18 +118,18 @@ def _part(text: str | None, size: int) -> tuple[int, int] | None:
     return first, last
 
 
-async def _bytes(fd: int, first: int, last: int) -> AsyncIterator[bytes]:
+async def _bytes(file: FileIO, first: int, last: int) -> AsyncIterator[bytes]:
     """A part of a file; exactly as long as promised, although it may grow or be cut meanwhile."""
     try:
         while first < last:
-            data = os.pread(fd, min(CHUNK, last - first), first)
+            data = os.pread(file.fileno(), min(CHUNK, last - first), first)
             if not data:
                 data = bytes(min(CHUNK, last - first))
             first += len(data)
             yield data
             await asyncio.sleep(0)
     finally:
-        os.close(fd)
+        file.close()
 
 
 class _Text:

@@ -17,11 +17,11 @@ from air_executor.web.app import Application, create_app
 
 __all__ = ["make_access", "serve"]
 
-PATIENCE_S: Final = 3
+PATIENCE_S: Final = 10
 """How long requests that are under way may take when the server is told to end."""
 SWITCH_S: Final = 0.001
 """A long journal is read beside the requests, which must not wait for it."""
-NICENESS: Final = 5
+NICENESS: Final = 10
 """Looking must not take the machine from the tasks."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query
@@ -56,20 +56,23 @@ async def progress(
         shown = site.detail_from_state(name)
         return Json({"job_name": name, "state": shown["state"], **{key: shown[key] for key in COUNTS}})
     tail = await site.tails.look(name)
-    counts = {"total_tasks": tail.progress.total, **tail.progress.counts}
-    head = {"job_name": name, "state": tail.progress.state, **{key: counts[key] for key in COUNTS}}
     if not tasks:
-        return Json(head)
-    return StreamingResponse(
-        _with_tasks(tail.frozen(), _encode(head), site.said(tail)), media_type="application/json"
-    )
+        return Json(_progress_head(tail))
+    return StreamingResponse(_with_tasks(tail, site.said(tail)), media_type="application/json")
 
 
-async def _with_tasks(shown: JournalTail, head: bytes, said: Mapping[str, Said]) -> AsyncIterator[bytes]:
-    """The tasks as they were when they were asked for, however long it takes."""
-    yield head[:-1] + b',"tasks":['
+def _progress_head(tail: JournalTail) -> dict[str, Any]:
+    counts = {"total_tasks": tail.progress.total, **tail.progress.counts}
+    return {"job_name": tail.name, "state": tail.progress.state, **{key: counts[key] for key in COUNTS}}
+
+
+async def _with_tasks(tail: JournalTail, said: Mapping[str, Said]) -> AsyncIterator[bytes]:
+    """Counts and tasks as they are when it begins, however long it takes."""
+    shown = tail.frozen()
+    head = _encode(_progress_head(shown))
     total = len(shown.progress.roll)
     try:
+        yield head[:-1] + b',"tasks":['
         for first in range(0, total, STREAMED):
             places = range(first, min(first + STREAMED, total))
             yield (b"," if first else b"") + b",".join(_encode(task_object(shown, place, said)) for place in places)
