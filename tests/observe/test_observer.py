@@ -181,6 +181,7 @@ def test_a_port_that_is_taken_is_the_observers_trouble_alone(
     assert wait_end(write_job(base.path, "job", numbered(5)))["state"] == "completed"
     log = base.path / "manager.log"
     wait_for(lambda: "the observer has ended; it is started again" in log.read_text(), "another try")
+    assert f"observer: air-executor: error: metrics_port: cannot listen on 127.0.0.1:{taken}" in log.read_text()
     assert wait_end(write_job(base.path, "next", numbered(5)))["state"] == "completed"
 
 
@@ -192,6 +193,7 @@ def test_a_job_names_its_own_webhook(
     assert observers(base) == []  # nobody wants to be told of anything
     wait_end(write_job(base.path, "quick", numbered(1), on_end=receiver.url + "/own"))
     wait_for(lambda: receiver.received, "the alert")
+    assert read(base.job("quick").state)["on_end"] == receiver.url + "/***"  # whoever may read this may not post
     told = json.loads(receiver.received[0].body)
     assert (receiver.received[0].path, told["job_name"], told["state"]) == ("/own", "quick", "completed")
 

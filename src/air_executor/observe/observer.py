@@ -139,6 +139,8 @@ class Observer:
         path = self._folder / "lock"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, self._base.file_mode)
         try:
+            with contextlib.suppress(PermissionError):  # made by another member of the group
+                os.fchmod(fd, self._base.file_mode)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

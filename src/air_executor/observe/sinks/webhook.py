@@ -112,17 +112,18 @@ class Outbox:
 
     @property
     def looked_at(self) -> float:
-        """When an observer last said that it has seen everything; 0 when none ever has."""
-        return self._kept.looked_at
+        """Up to when an observer has seen everything that was interrupted since then; 0 when none was."""
+        at = self._kept.looked_at
+        return at if time.time() - at < GIVE_UP_S else 0.0
 
     @property
     def waiting(self) -> int:
         return len(self._kept.waiting)
 
-    def looked(self, now: float) -> None:
-        """All that was written before `now` has been seen."""
+    def looked(self, now: float, *, last: bool = False) -> None:
+        """All that was written before `now` has been seen. `last`: and nothing that comes is to be made up for."""
         with self._changed:
-            self._kept.looked_at = now
+            self._kept.looked_at = 0.0 if last else now
             self._kept.raised = {k: at for k, at in self._kept.raised.items() if now - at < FORGET_S}
             self._save()
 
