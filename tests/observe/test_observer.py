@@ -110,6 +110,10 @@ def test_a_manager_and_everybody_who_is_told(
         wait_for(lambda: any(b'"nightly"' in one.body for one in receiver.received if "metrics" in one.path), "OTLP")
         status = read(base.path / "observer" / "status.json")
         assert all(sink["up"] for sink in status["sinks"].values()), status
+        command = [sys.executable, "-m", "air_executor", "status", "--base", str(base.path)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        (pid,) = observers(base)
+        assert f"observer:    pid {pid}: webhook, statsd, otlp, history, metrics on port {port}\n" in shown
         manager.stop(signal.SIGTERM)
     wait_for(lambda: observers(base) == [], "the observer to end")
     assert not (base.path / "observer" / "status.json").exists()
