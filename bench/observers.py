@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from air_executor import AirExecutorClient
-from air_executor.observe.observer import observer_report
+from air_executor.observe.observer_status import observer_report
 from air_executor.store.layout import Base
 from air_executor.times import from_iso
 from bench.measure import manager, median, timed

@@ -36,9 +36,19 @@ def mask_event(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def mask_options(options: dict[str, Any]) -> None:
-    """Mask, in place, the params of a job and the environment its defaults give."""
+    """Mask, in place, the params of a job, the environment its defaults give, and where its webhook's URL leads."""
     if options.get("params"):
         options["params"] = mask_environment(options["params"])
     defaults = options.get("defaults")
     if isinstance(defaults, dict) and isinstance(defaults.get("env"), dict):
         options["defaults"] = {**defaults, "env": mask_environment(defaults["env"])}
+    on_end = options.get("on_end")
+    if isinstance(on_end, str):
+        options["on_end"] = _mask_url(on_end)
+
+
+def _mask_url(url: str) -> str:
+    """Scheme and host of a URL; of a webhook the rest is as good as a password."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{MASK if path else ''}"

@@ -1,5 +1,6 @@
 """What is drawn and printed while a job runs, without a terminal or a manager."""
 
+import re
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -10,11 +11,12 @@ from air_executor import AirExecutorClient
 from air_executor import events as ev
 from air_executor.cli.following import JobFollower
 from air_executor.cli.lines import LineDisplay
-from air_executor.cli.live import picture
+from air_executor.cli.live import View, picture
 from air_executor.cli.output import clean, clock, cut, duration
 from air_executor.cli.wording import left_text, rate_text
 from air_executor.model import TaskSpec
 from air_executor.observe.pace import Estimate
+from air_executor.observe.report import Said, report
 from air_executor.times import to_iso
 
 START = 1_790_000_000.0
@@ -49,6 +51,69 @@ def test_the_picture_fits(width: int, height: int, tasks: int, started: int, end
         assert 4 <= len(lines) <= height
         assert all(line.cell_len <= width for line in lines), [line.plain for line in lines]
         assert not any("\x1b" in line.plain or "\n" in line.plain for line in lines)
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+@pytest.mark.parametrize("height", [5, 12, 30, 60])
+@pytest.mark.parametrize(("tasks", "started", "ended"), [(0, 0, 0), (3, 1, 0), (500, 480, 460)])
+def test_whatever_keys_are_pressed_the_picture_fits(
+    width: int, height: int, tasks: int, started: int, ended: int, tmp_path: Path
+) -> None:
+    job = follower(tmp_path, tasks, started, ended, failing=3)
+    view = View()
+    view.with_keys = True
+    for key in ("", "f", "j", "j", "k", "k", "k", "f", "j", "f", "?", "x", "?", "l", "j", "f", "q", "?", "esc"):
+        if key == "q" and view.log is None:
+            continue  # there was no room for a task, or none to choose
+        assert not key or view.press(key, job)
+        lines = picture(job, START + 60, "a note", width, height, view)
+        assert 1 <= len(lines) <= height
+        assert all(line.cell_len <= width for line in lines), [line.plain for line in lines]
+    assert not view.press("q", job)
+    assert not view.press("esc", job)
+
+
+def test_what_is_chosen_stays_chosen_while_others_come_and_go(tmp_path: Path) -> None:
+    job = follower(tmp_path, 20, 10, 0)
+    view = View()
+
+    def chosen(*keys: str) -> str:
+        for key in keys:
+            assert view.press(key, job)
+        lines = picture(job, START + 60, "", 120, 60, view)
+        (marked,) = [line for line in lines if any(span.style == "reverse" for span in line.spans)]
+        return re.sub(r".*number (\d+).*", r"\1", marked.plain)
+
+    picture(job, START + 60, "", 120, 60, view)
+    assert chosen("j", "j", "j") == "2"
+    ids = list(job.progress.running)
+    for task in ids[:2]:
+        job.progress.add(ev.AttemptExited(at=to_iso(START + 60), task=task, attempt=1, run_s=1.0))
+    assert chosen() == "2"
+    job.progress.add(ev.AttemptExited(at=to_iso(START + 60), task=ids[2], attempt=1, run_s=1.0))
+    assert chosen() == "3"  # the next one takes its place
+    assert chosen("k") == "9"  # round the end
+
+
+def test_the_report_of_a_job_at_work(tmp_path: Path) -> None:
+    job = follower(tmp_path, 1000, 60, 54)
+    last = list(job.progress.running)[-1]
+    text = report(
+        "nightly", job.progress, START + 8, note="a note", said={last: Said(0.4, "page\n3")}, ascii_only=True
+    )
+    assert text.startswith("=" * 70 + "\nAir-Executor Progress Report\n" + "=" * 70 + "\nJob:      nightly\n")
+    assert "Note:     a note\n" in text
+    assert "  Total:       1,000\n  Completed:      46  (4.6%)\n" in text
+    assert "  Pending:       940  (94.0%)\n  Failed:          8  (0.8%)\n" in text
+    assert text.count("\n  + ") == text.count("\n  > ") == text.count("\n  x ") == 5
+    assert "    and 1 more\n\nFailed\n" in text
+    assert "    and 3 more\n\nEstimated time remaining: about " in text
+    assert text.isascii() is False  # names are what they are
+    assert not any(mark in text for mark in "✔▶✘")
+    shown = report(
+        "nightly", job.progress, START + 8, said={task: Said(0.4, "page\n3") for task in job.progress.running}
+    )
+    assert shown.count("  40% page 3\n") == 5
 
 
 def test_the_picture_shows_what_matters(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -411,3 +412,27 @@ def test_rows_of_progress_come_at_most_once_a_second_and_always_the_last(
     assert [row[1] for row in rows[-1:]] == [counts for _, counts in seen[-1:]]
     for when, counts in rows:  # each is what was true at its time
         assert counts == [c for t, c in seen if t <= when][-1]
+
+
+def test_a_damaged_journal_harms_its_own_history_alone(url: str, base: Base) -> None:
+    some_run(base, "good").end()
+    bad = Journal(base, "bad").queue("a")
+    lines = (
+        {"type": "AttemptStarted", "at": "no time", "task": "a", "attempt": 1, "launcher": "l"},
+        {"type": "AttemptExited", "at": "9999-12-31T23:59:59.999999Z", "task": "unknown", "attempt": 2**40},
+        {"type": "TaskRetried", "at": "0001-01-01T00:00:00Z", "task": "never heard of"},
+        {"type": "RunEnded", "at": "9999-12-31T23:59:59.999999Z", "state": "completed"},
+    )
+    with bad.path.open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    (base.jobs / "no time").mkdir()
+    (base.jobs / "no time" / "journal.jsonl").write_text(
+        '{"type":"RunCreated","at":"never","id":"x","name":"x","created_at":"","options":{},"cwd":"/"}\n'
+    )
+    with following(base, url) as health:
+        wait_for(
+            lambda: [run["job_name"] for run in table(url, base, schema.runs)].count("good") == 1, "the good one"
+        )
+        some_run(base, "later").end()
+        wait_for(lambda: [run["job_name"] for run in table(url, base, schema.runs)].count("later") == 1, "the next")
+        assert health.error is None

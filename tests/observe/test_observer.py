@@ -110,6 +110,10 @@ def test_a_manager_and_everybody_who_is_told(
         wait_for(lambda: any(b'"nightly"' in one.body for one in receiver.received if "metrics" in one.path), "OTLP")
         status = read(base.path / "observer" / "status.json")
         assert all(sink["up"] for sink in status["sinks"].values()), status
+        command = [sys.executable, "-m", "air_executor", "status", "--base", str(base.path)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        (pid,) = observers(base)
+        assert f"observer:    pid {pid}: webhook, statsd, otlp, history, metrics on port {port}\n" in shown
         manager.stop(signal.SIGTERM)
     wait_for(lambda: observers(base) == [], "the observer to end")
     assert not (base.path / "observer" / "status.json").exists()
@@ -181,6 +185,7 @@ def test_a_port_that_is_taken_is_the_observers_trouble_alone(
     assert wait_end(write_job(base.path, "job", numbered(5)))["state"] == "completed"
     log = base.path / "manager.log"
     wait_for(lambda: "the observer has ended; it is started again" in log.read_text(), "another try")
+    assert f"observer: air-executor: error: metrics_port: cannot listen on 127.0.0.1:{taken}" in log.read_text()
     assert wait_end(write_job(base.path, "next", numbered(5)))["state"] == "completed"
 
 
@@ -192,6 +197,7 @@ def test_a_job_names_its_own_webhook(
     assert observers(base) == []  # nobody wants to be told of anything
     wait_end(write_job(base.path, "quick", numbered(1), on_end=receiver.url + "/own"))
     wait_for(lambda: receiver.received, "the alert")
+    assert read(base.job("quick").state)["on_end"] == receiver.url + "/***"  # whoever may read this may not post
     told = json.loads(receiver.received[0].body)
     assert (receiver.received[0].path, told["job_name"], told["state"]) == ("/own", "quick", "completed")
 

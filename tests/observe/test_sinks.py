@@ -24,6 +24,7 @@ from air_executor.observe.sinks.otlp import Otlp
 from air_executor.observe.sinks.posting import check_url, post
 from air_executor.observe.sinks.statsd import StatsD, parse_address
 from air_executor.observe.sinks.webhook import Outbox
+from air_executor.store.layout import Base
 from tests.observe.journal import START, Journal
 from tests.observe.receivers import HttpReceiver, free_port, http_receiver, udp_receiver
 from tests.support import wait_for
@@ -165,10 +166,10 @@ def receiver() -> Iterator[HttpReceiver]:
 
 
 def test_an_end_is_told_once_signed_and_tried_until_it_is_taken(
-    tmp_path: Path, base: object, receiver: HttpReceiver
+    tmp_path: Path, base: Base, receiver: HttpReceiver
 ) -> None:
     receiver.answers = [500, 302, 429]
-    journal = Journal(base, "nightly").run_task("a").end("failed", reason="failures", error="no <good> & bad")  # type: ignore[arg-type]
+    journal = Journal(base, "nightly").run_task("a").end("failed", reason="failures", error="no <good> & bad")
     watched = Watched(tmp_path, receiver.url + "/hook?token=x")
     watched.feed(journal)
     watched.feed(journal)  # read again, by another observer say
@@ -188,8 +189,8 @@ def test_an_end_is_told_once_signed_and_tried_until_it_is_taken(
     assert "token" not in str(watched.health.error)
 
 
-def test_alerts_survive_the_observer(tmp_path: Path, base: object, receiver: HttpReceiver) -> None:
-    journal = Journal(base, "nightly").run_task("a").end()  # type: ignore[arg-type]
+def test_alerts_survive_the_observer(tmp_path: Path, base: Base, receiver: HttpReceiver) -> None:
+    journal = Journal(base, "nightly").run_task("a").end()
     Watched(tmp_path, receiver.url).feed(journal)  # raised, and then it is killed
     again = Watched(tmp_path, receiver.url)
     again.feed(journal)
@@ -202,8 +203,8 @@ def test_alerts_survive_the_observer(tmp_path: Path, base: object, receiver: Htt
     assert len(receiver.received) == 1
 
 
-def test_slack(tmp_path: Path, base: object, receiver: HttpReceiver) -> None:
-    journal = Journal(base, "nightly & <more>").run_task("a").end("failed", error="<!channel>")  # type: ignore[arg-type]
+def test_slack(tmp_path: Path, base: Base, receiver: HttpReceiver) -> None:
+    journal = Journal(base, "nightly & <more>").run_task("a").end("failed", error="<!channel>")
     watched = Watched(tmp_path, receiver.url, "slack")
     watched.feed(journal)
     with delivering(watched.outbox):
@@ -214,8 +215,8 @@ def test_slack(tmp_path: Path, base: object, receiver: HttpReceiver) -> None:
     assert (attachment["color"], attachment["text"]) == ("#e01e5a", "&lt;!channel&gt;")
 
 
-def test_a_missed_deadline_and_the_jobs_own_webhook(tmp_path: Path, base: object, receiver: HttpReceiver) -> None:
-    journal = Journal(base, "nightly", on_end=receiver.url + "/own").queue("a").start("a").wait(5)  # type: ignore[arg-type]
+def test_a_missed_deadline_and_the_jobs_own_webhook(tmp_path: Path, base: Base, receiver: HttpReceiver) -> None:
+    journal = Journal(base, "nightly", on_end=receiver.url + "/own").queue("a").start("a").wait(5)
     journal.put(ev.CancelRequested, task="a").put(ev.CancelRequested, cause="deadline")
     journal.exit("a", reason="cancelled").end("failed", reason="deadline")
     watched = Watched(tmp_path, receiver.url + "/all")
@@ -226,12 +227,12 @@ def test_a_missed_deadline_and_the_jobs_own_webhook(tmp_path: Path, base: object
     assert sorted(told) == [("/all", "deadline_missed"), ("/all", "job_ended"), ("/own", "job_ended")]
 
 
-def test_no_progress_is_told_once_for_each_standstill(tmp_path: Path, base: object, receiver: HttpReceiver) -> None:
+def test_no_progress_is_told_once_for_each_standstill(tmp_path: Path, base: Base, receiver: HttpReceiver) -> None:
     watched = Watched(tmp_path, receiver.url, no_progress_s=60.0)
-    watched.feed(Journal(base, "stuck").queue("a", "b").start("a"))  # type: ignore[arg-type]
-    watched.feed(Journal(base, "paused").queue("a").put(ev.RunPaused))  # type: ignore[arg-type]
-    watched.feed(Journal(base, "open", open=True))  # type: ignore[arg-type]
-    watched.feed(Journal(base, "over").run_task("a").end())  # type: ignore[arg-type]
+    watched.feed(Journal(base, "stuck").queue("a", "b").start("a"))
+    watched.feed(Journal(base, "paused").queue("a").put(ev.RunPaused))
+    watched.feed(Journal(base, "open", open=True))
+    watched.feed(Journal(base, "over").run_task("a").end())
     before = watched.outbox.waiting  # the end of the last
     watched.alerts.look(START + 59)
     assert watched.outbox.waiting == before
@@ -252,24 +253,41 @@ def test_no_progress_is_told_once_for_each_standstill(tmp_path: Path, base: obje
     assert "Job 'stuck' makes no progress since 1 min 1 s: 0 of 2 tasks completed, 1 running" in texts
 
 
-def test_what_was_over_before_is_nobodys_business(tmp_path: Path, base: object, receiver: HttpReceiver) -> None:
+def test_what_was_over_before_is_nobodys_business(tmp_path: Path, base: Base, receiver: HttpReceiver) -> None:
     watched = Watched(tmp_path, receiver.url, since=START + 100)
-    watched.feed(Journal(base, "old").run_task("a").end())  # type: ignore[arg-type]
-    watched.feed(Journal(base, "new", began=START + 99).run_task("a").end())  # type: ignore[arg-type]
+    watched.feed(Journal(base, "old").run_task("a").end())
+    watched.feed(Journal(base, "new", began=START + 99).run_task("a").end())
     assert watched.outbox.waiting == 1
 
 
-def test_delivering_does_not_wait_for_who_does_not_answer(tmp_path: Path, base: object) -> None:
+def test_delivering_does_not_wait_for_who_does_not_answer(tmp_path: Path, base: Base) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
         watched = Watched(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}/")
         began = time.monotonic()
         for n in range(50):
-            watched.feed(Journal(base, f"job {n}").run_task("a").end())  # type: ignore[arg-type]
+            watched.feed(Journal(base, f"job {n}").run_task("a").end())
         assert time.monotonic() - began < 5
         assert watched.outbox.waiting == 50
         watched.outbox.flush(0.3)
         assert time.monotonic() - began < 10
         assert watched.outbox.waiting == 50
+
+
+def test_one_that_is_down_does_not_keep_others_waiting(
+    tmp_path: Path, base: Base, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "MOST_WAITING", 30)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dead = Watched(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        for n in range(40):
+            dead.feed(Journal(base, f"job {n}").run_task("a").end())
+        assert dead.outbox.waiting == 30  # the oldest are given up
+        dead.feed(Journal(base, "own", on_end=receiver.url).run_task("a").end())
+        monkeypatch.setattr(webhook, "FIRST_RETRY_S", 60.0)
+        monkeypatch.setattr(webhook, "post", lambda url, *args, **_: post(url, *args, timeout_s=0.2))
+        with delivering(dead.outbox):
+            wait_for(lambda: receiver.received, "the alert for somebody else")
+    assert dead.outbox.waiting == 29
 
 
 @pytest.mark.parametrize("url", ["", "ftp://x/", "http://", "http://x:y/", "http://a b/", "file:///etc/passwd"])

@@ -142,7 +142,7 @@ class _Table(NamedTuple):
 
 def _print(rows: list[dict[str, Any]], asked: str | None, base: Base) -> None:
     from air_executor.cli.output import duration, print_table, warn
-    from air_executor.observe.observer import observer_report
+    from air_executor.observe.observer_status import observer_report
 
     table = _TABLES[asked]
     if rows:

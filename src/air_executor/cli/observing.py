@@ -108,10 +108,11 @@ def observe(base: str | None, while_stdin: bool, since: float | None, **given: A
     if since is None and all(getattr(settings, name) is None for name in SINKS):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in SINKS)
         raise InvalidInput(f"nobody to tell: give at least one of {options}, or set it in {folder.config}")
-    _log_to_stderr()
+    _log_to_stderr(plain=while_stdin)
     observer = Observer(folder, settings, time.time() if since is None else since)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: observer.stop())
+        # not at once: a signal may come while this very thread holds the lock that `stop` needs
+        signal.signal(number, lambda *_: Thread(target=observer.stop, daemon=True).start())
     if while_stdin:
         # a process group shares Ctrl-C; who has a manager ends when that has, and has told everything
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -127,11 +128,13 @@ def _when_stdin_ends(action: Callable[[], None]) -> None:
     action()
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(*, plain: bool) -> None:
+    """`plain`: a manager reads it, and says it in its own log, with the time."""
     import logging
 
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    form = "%(levelname)s %(message)s" if plain else "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s"
+    formatter = logging.Formatter(form, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     log = logging.getLogger("air_executor")

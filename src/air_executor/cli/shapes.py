@@ -42,6 +42,7 @@ OVERVIEW: Final = Shape(
     {
         "base": "the base folder",
         "manager": "what `manager.json` says of the running manager (`pid`, `slots`, …), or null",
+        "observer": "what `observer/status.json` says of the observer beside it (`pid`, `sinks`, …), or null",
         "jobs": "as `list --json` prints them",
     },
 )

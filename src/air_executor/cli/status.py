@@ -10,7 +10,7 @@ import click
 
 from air_executor.cli.following import JobFollower, ended_state
 from air_executor.cli.options import base_option, job_argument, json_option
-from air_executor.cli.output import glyph, print_json
+from air_executor.cli.output import clean, duration, glyph, print_json
 from air_executor.cli.shapes import OVERVIEW, STATUS
 from air_executor.cli.wording import note_on
 from air_executor.client import AirExecutorClient
@@ -119,13 +119,16 @@ def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
 def _overview(client: AirExecutorClient, as_json: bool) -> None:
     from air_executor.cli.listing import job_object, print_jobs
     from air_executor.cli.spawning import manager_facts
+    from air_executor.observe.observer_status import observer_report
 
     client.base.require()
     pid = client.manager_pid
     facts = None if pid is None else {"pid": pid, **manager_facts(client.base, pid)}
+    observer = observer_report(client.base)
     states = client.jobs()
     if as_json:
-        print_json({"base": str(client.base), "manager": facts, "jobs": [job_object(s) for s in states]})
+        jobs = [job_object(s) for s in states]
+        print_json({"base": str(client.base), "manager": facts, "observer": observer, "jobs": jobs})
         return
     click.echo(f"base folder: {client.base}")
     if facts is None:
@@ -134,8 +137,21 @@ def _overview(client: AirExecutorClient, as_json: bool) -> None:
         slots = f", {facts['slots']} slots" if "slots" in facts else ""
         since = f", since {_local(facts['started_at'])}" if "started_at" in facts else ""
         click.echo(f"manager:     pid {pid}{slots}{since}")
+    if observer is not None:
+        click.echo(f"observer:    {_observer_line(observer)}")
     click.echo()
     print_jobs(states)
+
+
+def _observer_line(observer: dict[str, Any]) -> str:
+    """`pid 7: history, webhook (down: …), metrics on port 9464`."""
+    parts = []
+    for name, sink in observer["sinks"].items():
+        late = f" ({duration(sink['lag_s'])} behind)" if sink["lag_s"] >= 5 else ""
+        parts.append(name + (late if sink["up"] else f" (down: {clean(str(sink['error']))})"))
+    if observer["metrics_port"] is not None:
+        parts.append(f"metrics on port {observer['metrics_port']}")
+    return f"pid {observer['pid']}: {', '.join(parts)}"
 
 
 def _local(at: str) -> str:

@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import Final
 
 from air_executor.manager.loop import Manager
-from air_executor.store.files import Identity, identity
+from air_executor.store.files import identity
 from air_executor.store.layout import Base
 
 __all__ = ["ObserverProcess", "told_at_the_end"]
@@ -85,6 +85,7 @@ class ObserverProcess:
                 [sys.executable, "-P", "-m", "air_executor", "observe", "--base", str(self._base),
                  "--while-stdin", "--since", repr(self._since)],
                 stdin=read_end,
+                stderr=subprocess.PIPE,
                 env={**os.environ, **self._environment},
             )  # fmt: skip
         except BaseException:
@@ -96,13 +97,11 @@ class ObserverProcess:
         if self._stop.is_set():
             self._hang_up()
         log.info("observer %d started", process.pid)
-        # The manager reaps all its children, so only the descriptor tells surely when this one has ended.
-        with contextlib.suppress(ProcessLookupError):
+        assert process.stderr is not None
+        with process.stderr as stderr, contextlib.suppress(ProcessLookupError):
             pidfd = os.pidfd_open(process.pid)
             try:
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                poll.poll()
+                _repeat(stderr.fileno(), pidfd)
             finally:
                 os.close(pidfd)
         process.poll()
@@ -113,9 +112,36 @@ class ObserverProcess:
             os.close(fd)
 
 
+def _repeat(stderr: int, pidfd: int) -> None:
+    """Put into the manager's log what the observer says, until it has ended.
+
+    The manager reaps all its children, so only the descriptor tells surely when this one has.
+    """
+    poll = select.poll()
+    poll.register(stderr, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    rest = b""
+    while True:
+        ready = {fd for fd, _ in poll.poll()}
+        data = os.read(stderr, 65_536) if stderr in ready else b""
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            _say(line.decode(errors="replace"))
+        if not data:
+            if pidfd in ready:
+                return
+            poll.unregister(stderr)
+
+
+def _say(line: str) -> None:
+    word, _, text = line.partition(" ")
+    level = logging.getLevelNamesMapping().get(word)
+    log.log(logging.WARNING if level is None else level, "observer: %s", line if level is None else text)
+
+
 def told_at_the_end(manager: Manager) -> Callable[[], bool]:
     """Whether a job of `manager` has named a webhook (`on_end`) since the last call."""
-    seen: dict[str, Identity | None] = {}
+    seen: dict[str, object] = {}
     began_ns = time.time_ns()
     # Read by another thread than the loop's: whole copies of two dicts, which is one step each, and no change.
     folders = manager._folders
@@ -126,12 +152,11 @@ def told_at_the_end(manager: Manager) -> Callable[[], bool]:
             if run is not None and run.options.on_end is not None:
                 return True
             seen.pop(name, None)
-        for name in list(folders._asleep):
-            journal = manager.base.job(name).journal
-            now = identity(journal)
-            if seen.get(name) != now:
-                seen[name] = now
-                if now is not None and now.mtime_ns > began_ns and _names_one(journal):
+        for name, ended in list(folders._asleep.items()):
+            if seen.get(name) is not ended:  # it has ended since, quicker than we look
+                seen[name] = ended
+                now = identity(manager.base.job(name).journal)
+                if now is not None and now.mtime_ns > began_ns and _names_one(manager.base.job(name).journal):
                     return True
         return False
 

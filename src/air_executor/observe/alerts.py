@@ -11,7 +11,7 @@ from air_executor.observe.metrics import Metrics
 from air_executor.observe.sinks.webhook import Alert, Form, Outbox
 from air_executor.observe.tally import Tally
 from air_executor.observe.wording import duration
-from air_executor.times import from_iso, to_iso
+from air_executor.times import to_iso
 
 __all__ = ["Alerts"]
 
@@ -48,9 +48,10 @@ class Alerts:
             self._add_alerting(job, event)
 
     def _add_alerting(self, job: str, event: ev.RunEnded | ev.CancelRequested) -> None:
-        at, created, tally = from_iso(event.at), self._runs.get(job), self._metrics.tally(job)
-        if at < self._since or created is None or tally is None:
+        created, tally = self._runs.get(job), self._metrics.tally(job)
+        if created is None or tally is None or tally.at < self._since:
             return
+        at = tally.at
         if isinstance(event, ev.RunEnded):
             if self._url is not None:
                 self._raise("job_ended", job, created, tally, at, self._url, self._form)

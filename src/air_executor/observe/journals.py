@@ -19,6 +19,7 @@ from air_executor.errors import InvalidName
 from air_executor.names import check_job_name, file_stem
 from air_executor.store.files import open_regular
 from air_executor.store.layout import Base, JobFolder
+from air_executor.times import from_iso
 
 __all__ = ["Chunk", "Journals", "RunJournal", "journals_of", "rests_ended"]
 
@@ -61,6 +62,7 @@ class RunJournal:
             raise ValueError(str(error)) from None
         if not isinstance(event, ev.RunCreated):
             raise ValueError("not a RunCreated event")
+        from_iso(event.at)
         return event
 
     @property

@@ -74,7 +74,7 @@ class LiveFeed:
         self._each_second(now=last)
         if last or began >= self._remember_at:
             self._remember_at = began + REMEMBER_S
-            self._outbox.looked(began)
+            self._outbox.looked(began, last=last)
 
     def _each_second(self, *, now: bool = False) -> None:
         at = time.time()

@@ -54,10 +54,7 @@ FAMILIES: Final[dict[str, tuple[Kind, str]]] = {
     "air_executor_manager_up": ("gauge", "Whether a manager holds the base folder."),
     "air_executor_slots": ("gauge", "Tasks the manager runs at once."),
     "air_executor_sink_up": ("gauge", "Whether the sink took what it was given last."),
-    "air_executor_sink_lag_seconds": (
-        "gauge",
-        "For how long the sink may not have heard of anything; about 1 when all is well.",
-    ),
+    "air_executor_sink_lag_seconds": ("gauge", "For how long the sink may not have heard of anything."),
     "air_executor_sink_errors_total": ("counter", "Times a sink could not take what it was given."),
 }
 """Every metric there is: kind and help. `docs/observing.md` shows them, dashboards and rules use no others."""

@@ -19,6 +19,7 @@ from air_executor.errors import AirExecutorError, BaseUnusable, InvalidInput, Re
 from air_executor.observe.alerts import Alerts
 from air_executor.observe.live import LiveFeed
 from air_executor.observe.metrics import CONTENT_TYPE, Metrics
+from air_executor.observe.observer_status import FOLDER, STATUS
 from air_executor.observe.sinks.health import Health
 from air_executor.observe.sinks.otlp import Otlp
 from air_executor.observe.sinks.posting import check_url
@@ -30,11 +31,10 @@ from air_executor.store.layout import Base
 from air_executor.store.lock import manager_pid
 from air_executor.times import to_iso
 
-__all__ = ["Observer", "observer_report"]
+__all__ = ["Observer"]
 
 log = logging.getLogger("air_executor.observe")
 
-FOLDER: Final = "observer"
 NICENESS: Final = 10
 """Tasks come first: where there is no CPU to spare the observer falls behind, and catches up later."""
 REPORT_S: Final = 1.0
@@ -127,7 +127,7 @@ class Observer:
                 for thread in threads:
                     thread.join()
                 self._outbox.flush(FLUSH_S)
-                (self._folder / "status.json").unlink(missing_ok=True)
+                (self._folder / STATUS).unlink(missing_ok=True)
 
     def _begin(self, name: str, action: Callable[[], None]) -> Thread:
         thread = Thread(target=action, name=name, daemon=True)
@@ -139,6 +139,8 @@ class Observer:
         path = self._folder / "lock"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, self._base.file_mode)
         try:
+            with contextlib.suppress(PermissionError):  # made by another member of the group
+                os.fchmod(fd, self._base.file_mode)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -188,7 +190,7 @@ class Observer:
             }
             with contextlib.suppress(OSError):
                 data = json.dumps(status, indent=2).encode() + b"\n"
-                write_atomically(self._folder / "status.json", data, mode=self._base.file_mode)
+                write_atomically(self._folder / STATUS, data, mode=self._base.file_mode)
             if self._stop.wait(REPORT_S):
                 return
 
@@ -253,15 +255,3 @@ class Observer:
             server.shutdown()
             server.server_close()
             thread.join()
-
-
-def observer_report(base: Base) -> dict[str, Any] | None:
-    """What the observer of a base says of itself, not older than a few seconds; None when there is none."""
-    path = base.path / FOLDER / "status.json"
-    try:
-        if time.time() - path.stat().st_mtime > 10.0:
-            return None
-        report = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) else None

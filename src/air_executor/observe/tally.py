@@ -5,6 +5,7 @@ Leaner than `Progress`, for whoever follows all jobs of a base; it remembers tas
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -75,7 +76,8 @@ class Tally:
         """Take an event in; the attempt it was the end of, if it was."""
         if event.at != self._last_at:
             self._last_at = event.at
-            self.at = from_iso(event.at)
+            with contextlib.suppress(ValueError):  # damaged: it happened about when the one before did
+                self.at = from_iso(event.at)
         apply = _APPLY.get(type(event))
         return None if apply is None else apply(self, event)
 

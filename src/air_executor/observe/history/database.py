@@ -71,7 +71,7 @@ def open_database(text: str, base: Base, *, reading: bool = False) -> sa.engine.
             future=True,
             pool_size=2,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": TIMEOUT_S, "options": "-c statement_timeout=60000"},
+            connect_args={"connect_timeout": TIMEOUT_S, "options": "-c statement_timeout=60000 -c timezone=UTC"},
         )
     except ImportError as error:
         raise BaseUnusable(

@@ -36,6 +36,10 @@ class Stopped(Exception):
     """Told to stop while the database could not be reached."""
 
 
+class Unwritable(Exception):
+    """The database is well, but does not take these rows, now or ever."""
+
+
 class HistoryFeed:
     """Keeps the history up to date until `stop` is set, then brings it up to the present and ends."""
 
@@ -133,9 +137,23 @@ class HistoryFeed:
                     del self._runs[journal]
                 self._journals.again(overtaken.run.job)
                 continue
+            except Unwritable as error:
+                self._give_up_one_of(changed, error)
+                return
             for rows in changed:
                 rows.clear()
             return
+
+    def _give_up_one_of(self, changed: list[RunRows], error: Unwritable) -> None:
+        """Write each by itself, so that a damaged journal harms its own history alone."""
+        if len(changed) > 1:
+            for rows in changed:
+                self._changed = {rows: None}
+                self._commit()
+            return
+        log.error("job %s: its history cannot be written: %s", changed[0].job, error)
+        for journal in [j for j, rows in self._runs.items() if rows is changed[0]]:
+            del self._runs[journal]
 
     def _with_database(self, action: Callable[[sa.engine.Connection], T], new: list[RunRows] | None = None) -> T:
         """Do it in a transaction, as soon as the database takes it; `new` runs lose their keys where it did not."""
@@ -147,7 +165,10 @@ class HistoryFeed:
                     restrict(self._engine, self._base)
                 with self._engine.begin() as connection:
                     result = action(connection)
-            except (sa.exc.DBAPIError, OSError) as error:
+            except (sa.exc.DataError, sa.exc.StatementError, OSError) as error:
+                if isinstance(error, sa.exc.DataError) or not isinstance(error, sa.exc.DBAPIError | OSError):
+                    _forget_keys(new)
+                    raise Unwritable(first_line(error)) from None
                 self._health.failed(first_line(error))
             except Overtaken:
                 _forget_keys(new)

@@ -16,6 +16,9 @@ from air_executor.errors import BaseUnusable, NotFound
 __all__ = ["MIGRATIONS", "VERSION", "attempts", "groups", "metadata", "migrate", "progress", "require", "runs"]
 
 
+LATEST: Final = 253_402_300_799.0
+"""The end of the year 9999, after which no database knows of time."""
+
 if TYPE_CHECKING:
     _Decorator = sa.types.TypeDecorator[float]
 else:
@@ -31,7 +34,7 @@ class Time(_Decorator):
     def process_bind_param(self, value: float | None, dialect: sa.engine.Dialect) -> Any:
         if value is None:
             return None
-        instant = datetime.fromtimestamp(value, UTC)
+        instant = datetime.fromtimestamp(min(max(value, 0.0), LATEST), UTC)
         return instant.replace(tzinfo=None) if dialect.name == "sqlite" else instant
 
     def process_result_value(self, value: Any | None, dialect: sa.engine.Dialect) -> float | None:

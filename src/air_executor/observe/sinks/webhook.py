@@ -27,7 +27,8 @@ log = logging.getLogger("air_executor.observe")
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 300.0
 GIVE_UP_S: Final = 86_400.0
-FORGET_S: Final = 7 * 86_400.0
+FORGET_S: Final = 2 * 86_400.0
+MOST_WAITING: Final = 1_000
 Form = Literal["json", "slack"]
 _COLOURS: Final = {"job_ended": "#2eb67d", "deadline_missed": "#e01e5a", "no_progress": "#ecb22e"}
 
@@ -112,17 +113,18 @@ class Outbox:
 
     @property
     def looked_at(self) -> float:
-        """When an observer last said that it has seen everything; 0 when none ever has."""
-        return self._kept.looked_at
+        """Up to when an observer has seen everything that was interrupted since then; 0 when none was."""
+        at = self._kept.looked_at
+        return at if time.time() - at < GIVE_UP_S else 0.0
 
     @property
     def waiting(self) -> int:
         return len(self._kept.waiting)
 
-    def looked(self, now: float) -> None:
-        """All that was written before `now` has been seen."""
+    def looked(self, now: float, *, last: bool = False) -> None:
+        """All that was written before `now` has been seen. `last`: and nothing that comes is to be made up for."""
         with self._changed:
-            self._kept.looked_at = now
+            self._kept.looked_at = 0.0 if last else now
             self._kept.raised = {k: at for k, at in self._kept.raised.items() if now - at < FORGET_S}
             self._save()
 
@@ -134,6 +136,9 @@ class Outbox:
                 return
             self._kept.raised[key] = now
             self._kept.waiting.append(_Waiting(url, form, make(), now))
+            if len(self._kept.waiting) > MOST_WAITING:
+                gone = self._kept.waiting.pop(0)
+                log.error("alert %s: given up, too many wait: %s", gone.alert.id, shown_url(gone.url))
             self._save()
             self._changed.notify()
 
@@ -186,12 +191,18 @@ class Outbox:
         with self._changed:
             if wrong is None:
                 self._health.took()
-                self._kept.waiting.remove(one)
+                self._forget(one)
             else:
                 self._health.failed(wrong)
                 one.tries += 1
-                one.next_at = now + min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** (one.tries - 1))
+                again_at = now + min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(one.tries - 1, 20))
+                for other in self._kept.waiting:
+                    if other.url == one.url:  # or each of them would keep those for others waiting
+                        other.next_at = max(other.next_at, again_at)
                 if now - one.since > GIVE_UP_S:
                     log.error("alert %s: given up after a day: %s", one.alert.id, shown_url(one.url))
-                    self._kept.waiting.remove(one)
+                    self._forget(one)
             self._save()
+
+    def _forget(self, one: _Waiting) -> None:
+        self._kept.waiting = [other for other in self._kept.waiting if other is not one]
