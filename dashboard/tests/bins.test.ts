@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cellAt, closeUp, layOut, tally, tasksOf, worst } from "../src/model/bins.ts";
+import { cellAt, closeUp, layOut, look, tally, tasksOf, unpack } from "../src/model/bins.ts";
 
 const SIZES = [1, 2, 7, 99, 1_237, 74_000, 74_401, 99_999, 1_000_000];
 const PLACES = [
@@ -48,17 +48,33 @@ test("nothing lies beside and behind the cells", () => {
 
 test("one failure among many shows, unless another state is asked for", () => {
   const codes = new Uint8Array(1000).fill(2);
-  assert.equal(worst(codes, 0, 1000), 2);
+  const seen = (from: number, to: number, wanted?: number) => unpack(look(codes, from, to, wanted));
+  assert.deepEqual(seen(0, 1000), { code: 2, base: 0, level: 0 });
   codes[10] = 0;
-  assert.equal(worst(codes, 0, 1000), 0);
+  assert.deepEqual(seen(0, 1000), { code: 0, base: 2, level: 3 });
   codes[500] = 1;
-  assert.equal(worst(codes, 0, 1000), 1);
+  assert.equal(seen(0, 1000).code, 1);
   codes[999] = 3;
-  assert.equal(worst(codes, 0, 1000), 3);
-  assert.equal(worst(codes, 0, 999), 1);
-  assert.equal(worst(codes, 0, 1000, 0), 0);
-  assert.equal(worst(codes, 0, 1000, 5), 3);
+  assert.deepEqual(seen(0, 1000), { code: 3, base: 2, level: 3 });
+  assert.equal(seen(0, 999).code, 1);
+  assert.deepEqual(seen(0, 1000, 0), { code: 0, base: 2, level: 3 });
+  assert.equal(seen(0, 1000, 5).code, 3);
+  assert.deepEqual(seen(999, 1000), { code: 3, base: 0, level: 0 });
   assert.deepEqual(tally(codes, 0, 1000), [1, 1, 997, 1, 0, 0]);
+});
+
+test("the more of the worst there is, the stronger it shows", () => {
+  for (const [failed, level] of [
+    [1, 3],
+    [20, 2],
+    [40, 1],
+    [70, 0],
+    [100, 0],
+  ] as const) {
+    const codes = new Uint8Array(100).fill(0);
+    codes.fill(3, 0, failed);
+    assert.equal(unpack(look(codes, 0, 100)).level, level, `${failed} of 100`);
+  }
 });
 
 test("a close-up holds what was chosen and stays within the list", () => {

@@ -97,6 +97,17 @@ def test_a_job_of_two_thousand_tasks_from_the_page(own_site: Site, page: Page, t
     expect(page.locator(".failure")).to_contain_text("no luck")
     expect(page.locator(".failure b")).to_have_text("20")
 
+    # All of a group, in the list; and all of it once more.
+    page.get_by_role("link", name="Show 20").click()
+    expect(page.get_by_test_id("list-total")).to_have_text("20 tasks fit")
+    expect(page.locator(".line-filter")).to_contain_text("no luck")
+    page.go_back()
+    page.get_by_role("button", name="Retry 20").click()
+    page.locator("dialog").get_by_role("button", name="Retry").click()
+    for task in ("part-0050", "part-1950"):
+        wait_for(lambda task=task: site.client.find_task("crawl", task)["attempt"] == 2, f"{task} to run again")
+    expect(page.get_by_role("button", name="failed 20", exact=True)).to_be_visible()
+
 
 def test_the_grid_leads_to_its_tasks(site: Site, page: Page) -> None:
     tasks = [{"id": f"t{i}", "command": "false" if i == 30 else "true"} for i in range(60)]

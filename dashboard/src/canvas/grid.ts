@@ -1,9 +1,8 @@
 /** Draws the grid: everything when the layout changes, else only the cells that changed. */
-import { cellAt, type Layout, layOut, tasksOf, worst } from "../model/bins.ts";
+import { cellAt, type Layout, layOut, look, tasksOf } from "../model/bins.ts";
 import type { Cells } from "../model/cells.ts";
-import { CELL_STATES } from "../model/states.ts";
 import { cancelFrame, onNextFrame } from "../state/frame.ts";
-import { makeStamps, type Palette, readPalette, type Stamps } from "./stamps.ts";
+import { type Palette, readPalette, Stamps } from "./stamps.ts";
 
 /** So many single changes cost about as much as drawing everything. */
 const MANY = 3000;
@@ -159,8 +158,7 @@ export class GridCanvas {
 
   private stampsNow(): Stamps {
     if (this.stamps?.pitch !== this.layout.pitch) {
-      const faded = CELL_STATES.map((_, code) => this.wanted >= 0 && code !== this.wanted);
-      this.stamps = makeStamps(this.layout.pitch, this.ratio, this.palette, faded);
+      this.stamps = new Stamps(this.layout.pitch, this.ratio, this.palette, this.wanted);
     }
     return this.stamps;
   }
@@ -174,9 +172,7 @@ export class GridCanvas {
     const codes = this.cells.codes.subarray(this.from, this.from + this.count);
     const total = Math.ceil(this.count / per);
     for (let cell = 0; cell < total; cell++) {
-      const code = worst(codes, cell * per, Math.min((cell + 1) * per, codes.length), this.wanted);
-      const stamp = stamps.pixels[code] ?? stamps.pixels[0];
-      if (!stamp) continue;
+      const stamp = stamps.of(look(codes, cell * per, Math.min((cell + 1) * per, codes.length), this.wanted)).pixels;
       const at = Math.floor(cell / cols) * pitch * width + (cell % cols) * pitch;
       for (let y = 0; y < pitch; y++) {
         const [source, target] = [y * pitch, at + y * width];
@@ -191,8 +187,7 @@ export class GridCanvas {
     const from = cell * per;
     if (from >= this.count) return;
     const codes = this.cells.codes.subarray(this.from, this.from + this.count);
-    const code = worst(codes, from, Math.min(from + per, codes.length), this.wanted);
-    const stamp = stamps.images[code];
-    if (stamp) this.context.putImageData(stamp, (cell % cols) * pitch, Math.floor(cell / cols) * pitch);
+    const { image } = stamps.of(look(codes, from, Math.min(from + per, codes.length), this.wanted));
+    this.context.putImageData(image, (cell % cols) * pitch, Math.floor(cell / cols) * pitch);
   }
 }

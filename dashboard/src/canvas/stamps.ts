@@ -1,13 +1,13 @@
 /** The pictures of cells: one per state and size, drawn once, then copied as pixels. */
+import { unpack } from "../model/bins.ts";
 import { CELL_STATES } from "../model/states.ts";
 import { colour } from "../state/theme.ts";
 
-export interface Stamps {
-  pitch: number;
-  /** Pixels of the picture of each state, pitch × pitch. */
-  pixels: Uint32Array[];
-  /** The same as images, for single changes. */
-  images: ImageData[];
+export interface Stamp {
+  /** pitch × pitch */
+  pixels: Uint32Array;
+  /** The same, for single changes. */
+  image: ImageData;
 }
 
 export interface Palette {
@@ -25,19 +25,50 @@ export function readPalette(): Palette {
 /** Below this many device pixels a glyph cannot be told. */
 const GLYPH_FROM = 11;
 
-/** `faded`: states that are there but not asked for. */
-export function makeStamps(pitch: number, ratio: number, palette: Palette, faded: readonly boolean[]): Stamps {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = pitch;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error("this browser has no canvas");
-  const images = palette.fills.map((fill, code) => {
+/** How strongly the worst state covers the others in a cell that many tasks share. */
+const COVERS = [1, 0.86, 0.7, 0.52];
+
+export class Stamps {
+  private readonly made: (Stamp | undefined)[] = [];
+  private readonly context: CanvasRenderingContext2D;
+
+  constructor(
+    readonly pitch: number,
+    private readonly ratio: number,
+    private readonly palette: Palette,
+    /** Fade all states but this one; -1: none. */
+    private readonly wanted: number,
+  ) {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = pitch;
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    if (!context) throw new Error("this browser has no canvas");
+    this.context = context;
+  }
+
+  /** The picture of what `look` has seen. */
+  of(look: number): Stamp {
+    return (this.made[look] ??= this.make(look));
+  }
+
+  private make(look: number): Stamp {
+    const { context, pitch } = this;
+    const { code, base, level } = unpack(look);
+    const strength = this.wanted >= 0 && code !== this.wanted ? 0.16 : 1;
     context.clearRect(0, 0, pitch, pitch);
-    context.globalAlpha = faded[code] ? 0.16 : 1;
-    drawCell(context, code, pitch, ratio, fill, palette.cut);
-    return context.getImageData(0, 0, pitch, pitch);
-  });
-  return { pitch, images, pixels: images.map((image) => new Uint32Array(image.data.buffer)) };
+    if (level > 0) {
+      context.globalAlpha = this.wanted >= 0 ? 0.16 : 1;
+      this.draw(base);
+    }
+    context.globalAlpha = strength * (COVERS[level] ?? 1);
+    this.draw(code);
+    const image = context.getImageData(0, 0, pitch, pitch);
+    return { image, pixels: new Uint32Array(image.data.buffer) };
+  }
+
+  private draw(code: number): void {
+    drawCell(this.context, code, this.pitch, this.ratio, this.palette.fills[code] ?? "gray", this.palette.cut);
+  }
 }
 
 function drawCell(

@@ -8,6 +8,7 @@ import { readPalette } from "./stamps.ts";
 const AXIS = 22;
 const TALLEST = 26;
 const LOWEST = 3;
+const HIGHEST_BOX = 6000;
 
 export class TimelineCanvas {
   /** The time shown, epoch seconds. */
@@ -37,7 +38,9 @@ export class TimelineCanvas {
   }
 
   get laneHeight(): number {
-    return Math.max(LOWEST, Math.min(TALLEST, (this.height - AXIS) / Math.max(1, this.lanes)));
+    const lanes = Math.max(1, this.lanes);
+    // Browsers have no canvas of any height: of very many lanes, several share a pixel.
+    return Math.min(Math.max(LOWEST, Math.min(TALLEST, (this.height - AXIS) / lanes)), HIGHEST_BOX / lanes);
   }
 
   /** The height that all lanes need. */

@@ -57,16 +57,39 @@ export function tasksOf(layout: Layout, cell: number, count: number): [number, n
 }
 
 /**
- * What a cell shows: the worst state among its tasks, so that one failure among a thousand is seen. `wanted` is looked
- * for first.
+ * What a cell shows: the worst state among its tasks, so that one failure among a thousand is seen, over the state that
+ * most of the others have. `wanted` is looked for first. In the answer `code` is what is worst, `base` the rest, and
+ * `level` how much of the worst there is, from 0 (all, or nearly) to 3 (hardly any).
  */
-export function worst(codes: Uint8Array, from: number, to: number, wanted = -1): number {
-  if (to - from === 1) return codes[from] ?? 0;
-  let seen = 0;
-  for (let n = from; n < to; n++) seen |= 1 << (codes[n] ?? 0);
-  if (wanted >= 0 && seen & (1 << wanted)) return wanted;
-  for (const code of WORST_FIRST) if (seen & (1 << code)) return code;
-  return 0;
+export function look(codes: Uint8Array, from: number, to: number, wanted = -1): number {
+  if (to - from === 1) return pack(codes[from] ?? 0, 0, 0);
+  seen.fill(0);
+  for (let n = from; n < to; n++) {
+    const code = codes[n] ?? 0;
+    seen[code] = (seen[code] ?? 0) + 1;
+  }
+  let code = wanted >= 0 && seen[wanted] ? wanted : -1;
+  for (let i = 0; code < 0 && i < WORST_FIRST.length; i++) if (seen[WORST_FIRST[i] ?? 0]) code = WORST_FIRST[i] ?? 0;
+  if (code < 0) return 0;
+  const share = (seen[code] ?? 0) / (to - from);
+  const level = share >= 0.6 ? 0 : share >= 0.3 ? 1 : share >= 0.1 ? 2 : 3;
+  if (level === 0) return pack(code, 0, 0);
+  let base = code;
+  for (let other = 0; other < seen.length; other++) {
+    if (other !== code && (base === code || (seen[other] ?? 0) > (seen[base] ?? 0))) base = other;
+  }
+  return pack(code, base, level);
+}
+
+const seen = new Uint32Array(6);
+
+/** All there is to a look, as one small number. */
+export function pack(code: number, base: number, level: number): number {
+  return code + 6 * (base + 6 * level);
+}
+
+export function unpack(look: number): { code: number; base: number; level: number } {
+  return { code: look % 6, base: Math.floor(look / 6) % 6, level: Math.floor(look / 36) };
 }
 
 /** How many tasks of each code there are between two places. */

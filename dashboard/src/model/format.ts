@@ -98,6 +98,12 @@ export function clock(iso: string | null | undefined): string {
   return `${day}${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 }
 
+/** The same in little room: of other days, month, day, hour and minute. */
+export function shortClock(iso: string | null | undefined): string {
+  const text = clock(iso);
+  return text.length > 8 ? text.slice(5, -3) : text;
+}
+
 export function dayText(date: Date): string {
   return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
 }

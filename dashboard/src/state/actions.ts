@@ -103,6 +103,24 @@ export function retryTasks(job: string, ids: readonly string[], done?: () => voi
   };
 }
 
+/** Tasks whose ids are only asked for when they are to be retried. */
+export function retryMany(job: string, how: number, ids: () => Promise<string[]>): Action {
+  return {
+    label: `Retry ${count(how)}`,
+    disabled: because(false),
+    run: async () => {
+      const yes = await confirmed({
+        title: `Retry ${plural(how, "task")}?`,
+        text: "Failed tasks get another go; what was skipped because of them comes back with them.",
+        action: "Retry",
+      });
+      if (!yes) return;
+      const retry = async () => post(`${jobPath(job)}/retry`, { tasks: await ids() });
+      await attempt(retry, `Retrying ${plural(how, "task")}.`);
+    },
+  };
+}
+
 export function cancelTasks(job: string, ids: readonly string[], done?: () => void): Action {
   return {
     label: ids.length > 1 ? `Cancel ${count(ids.length)}` : "Cancel",

@@ -10,6 +10,8 @@ export interface Filter {
   reason: string | null;
   group: string | null;
   q: string | null;
+  /** Only failed tasks that `failures` shows under this line. */
+  line: string | null;
 }
 
 /**
@@ -37,8 +39,7 @@ export class TaskWindow {
   }
 
   get free(): boolean {
-    const { status, reason, group, q } = this.filter;
-    return !status && !reason && !group && !q;
+    return Object.values(this.filter).every((value) => !value);
   }
 
   /** How many rows there is room for: all of them, or those known and one more page. */

@@ -1,11 +1,11 @@
-import type { FailureGroup, JobDetail } from "../api/types.ts";
-import { jobPath } from "../api/http.ts";
+import type { FailureGroup, JobDetail, TaskPage } from "../api/types.ts";
+import { get, jobPath } from "../api/http.ts";
 import { count, plural } from "../model/format.ts";
 import { formatRoute } from "../model/route.ts";
 import { reasonText } from "../model/states.ts";
 import { ActionButton, Empty, Loading } from "../parts/controls.tsx";
 import { Glyph } from "../parts/glyph.tsx";
-import { retryTasks } from "../state/actions.ts";
+import { retryMany } from "../state/actions.ts";
 import type { JobFeed } from "../state/job.ts";
 import { usePolled } from "../state/polling.ts";
 
@@ -46,7 +46,7 @@ export function FailuresTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
 
 function Group({ job, group, most }: { job: string; group: FailureGroup; most: number }) {
   const state = group.reason === "skipped" || group.reason === "cancelled" ? group.reason : "failed";
-  const whole = group.count <= group.examples.length;
+  const filter = { status: "failed", reason: group.reason, line: group.line };
   return (
     <li class="panel failure">
       <div class="failure-head">
@@ -67,22 +67,29 @@ function Group({ job, group, most }: { job: string; group: FailureGroup; most: n
           ))}
         </span>
         <span class="failure-actions">
-          {!whole && (
-            <a
-              class="button plain"
-              href={formatRoute({ view: "job", job, tab: "list" }, { status: state, q: searchable(group.line) })}
-            >
+          {group.count > group.examples.length && (
+            <a class="button plain" href={formatRoute({ view: "job", job, tab: "list" }, { ...filter, status: state })}>
               <span>Show {count(group.count)}</span>
             </a>
           )}
-          {whole && state === "failed" && <ActionButton action={retryTasks(job, group.examples)} icon="retry" />}
+          {state === "failed" && (
+            <ActionButton action={retryMany(job, group.count, () => allIds(job, filter))} icon="retry" />
+          )}
         </span>
       </div>
     </li>
   );
 }
 
-/** Enough of a line to find it by. */
-function searchable(line: string): string {
-  return line.slice(0, 80);
+/** The ids of all tasks of a group, however many. */
+async function allIds(job: string, filter: Record<string, string | null>): Promise<string[]> {
+  const ids: string[] = [];
+  for (let after: string | null = null; ; ) {
+    const query = new URLSearchParams({ limit: "1000" });
+    for (const [key, value] of Object.entries({ ...filter, after })) if (value !== null) query.set(key, value);
+    const page: TaskPage = await get<TaskPage>(`${jobPath(job)}/tasks?${query}`);
+    ids.push(...page.tasks.map(({ id }) => id));
+    if (page.next === null) return ids;
+    after = String(page.next);
+  }
 }

@@ -41,7 +41,7 @@ export function JobView({ feed, tab, query }: Props) {
   };
   const choose = (state: CellState | null) => {
     const wanted = state === status ? null : state;
-    if (FILTERED.includes(tab)) setQuery({ status: wanted, reason: null, at: null });
+    if (FILTERED.includes(tab)) setQuery({ status: wanted, reason: null, line: null, at: null });
     else go({ view: "job", job: feed.name, tab: "list" }, { status: wanted });
   };
   useShortcuts({
@@ -56,7 +56,7 @@ export function JobView({ feed, tab, query }: Props) {
       cancel: () => void cancelJob(job).run(),
       retry: () => void retryFailed(job).run(),
     }),
-    ...((status || query.q) && { back: () => setQuery({ status: null, reason: null, q: null, group: null }) }),
+    ...((status || query.q || query.line) && { back: () => setQuery({ status: null, reason: null, q: null, group: null, line: null }) }),
   });
 
   if (feed.error.value && !job) {
@@ -235,7 +235,7 @@ export function JobHeader({ job }: { job: JobDetail }) {
 }
 
 function rounded(value: number): string {
-  return value >= 10 ? String(Math.round(value)) : value.toFixed(1);
+  return value >= 10 ? count(Math.round(value)) : value.toFixed(1);
 }
 
 /** `minor`: left out where there is little room. */

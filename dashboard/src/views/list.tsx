@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { JobDetail, TaskRow } from "../api/types.ts";
-import { clock, count, duration, plural } from "../model/format.ts";
+import { clock, count, duration, plural, shortClock } from "../model/format.ts";
 import { formatRoute } from "../model/route.ts";
 import { type CellState, cellState, codeState, hasEnded, listFilter, reasonText } from "../model/states.ts";
 import { ActionButton, Button, Empty, focusSearch, Loading, Search } from "../parts/controls.tsx";
@@ -34,8 +34,9 @@ export function ListTab({ feed, job, status, query }: Props) {
         reason,
         group: query.group ?? null,
         q: query.q ?? null,
+        line: query.line ?? null,
       }),
-    [feed, asked.status, reason, query.group, query.q, job.id],
+    [feed, asked.status, reason, query.group, query.q, query.line, job.id],
   );
   useEffect(() => () => rows.close(), [rows]);
   const groups = Object.keys(job.groups).filter((name) => name !== "");
@@ -65,6 +66,12 @@ export function ListTab({ feed, job, status, query }: Props) {
             options={reasons.map((name) => [name, `${reasonText(name)} (${count(job.reasons[name])})`])}
             onChange={(value) => setQuery({ reason: value })}
           />
+        )}
+        {query.line && (
+          <span class="line-filter">
+            <code title={query.line}>{query.line}</code>
+            <Button kind="quiet" icon="close" label="Whatever the last line" onClick={() => setQuery({ line: null })} />
+          </span>
         )}
       </div>
       <Rows feed={feed} job={job} rows={rows} at={query.at} />
@@ -300,7 +307,7 @@ function Rows({ feed, job, rows, at }: { feed: JobFeed; job: JobDetail; rows: Ta
       {total === 0 && (
         <Empty title={rows.free ? "No tasks yet" : "No task fits."}>
           {!rows.free && (
-            <Button onClick={() => setQuery({ status: null, reason: null, group: null, q: null })}>
+            <Button onClick={() => setQuery({ status: null, reason: null, group: null, q: null, line: null })}>
               Show all tasks
             </Button>
           )}
@@ -375,8 +382,8 @@ function Row(props: {
       <span role="cell" class="c-attempt num wide-only">
         {row.attempt > 1 ? row.attempt : ""}
       </span>
-      <span role="cell" class="c-started num wide-only">
-        {row.started_at ? clock(row.started_at) : ""}
+      <span role="cell" class="c-started num wide-only" title={clock(row.started_at)}>
+        {row.started_at ? shortClock(row.started_at) : ""}
       </span>
       <span role="cell" class="c-error" title={row.error ?? undefined}>
         {state === "running" || state === "completed" ? "" : (row.error ?? reasonText(row.reason))}
