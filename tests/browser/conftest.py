@@ -6,8 +6,10 @@ Screenshots go to the folder in DASHBOARD_SCREENSHOTS, else beside pytest's othe
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +121,14 @@ class Watch:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.expected: list[str] = []
+        self.seen: list[str] = []
+        """Requests and answers, for whoever has to find out why a test failed."""
 
     def follow(self, context: BrowserContext) -> None:
         context.on("page", self._page)
-        context.on("request", lambda request: self._request(request.url))
+        context.on("request", lambda request: self._request(request.method, request.url))
+        context.on("response", lambda answer: self._note(f"{answer.status} {answer.url}"))
+        context.on("requestfailed", lambda request: self._note(f"{request.failure} {request.url}"))
 
     def _page(self, page: Page) -> None:
         page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
@@ -137,7 +143,11 @@ class Watch:
         self.problems.append(f"a script opened a dialog: {dialog.message}")
         dialog.dismiss()
 
-    def _request(self, url: str) -> None:
+    def _note(self, text: str) -> None:
+        self.seen.append(f"{time.time():.2f} {text}")
+
+    def _request(self, method: str, url: str) -> None:
+        self._note(f"{method} {url}")
         if not url.startswith(("http://127.0.0.1:", "blob:http://127.0.0.1:")):
             self.problems.append(f"request to {url}")
 
@@ -153,9 +163,22 @@ def watch() -> Iterator[Watch]:
     assert not watch.unexpected()
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-def new_page(browser: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
-    """Opens pages; options are those of a browser context."""
+def new_page(
+    browser: Browser, watch: Watch, screenshots: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
+    """Opens pages, with options of a browser context. Those of a failed test leave a picture and what they said."""
     contexts: list[BrowserContext] = []
 
     def open_page(**options: Any) -> Page:
@@ -166,8 +189,15 @@ def new_page(browser: Browser, watch: Watch) -> Iterator[Callable[..., Page]]:
         return context.new_page()
 
     yield open_page
-    for context in contexts:
+    for number, context in enumerate(contexts):
+        if request.node.stash.get(FAILED, False):
+            for page in context.pages:
+                name = re.sub(r"\W+", "-", f"failed-{request.node.name}-{number}")
+                page.screenshot(path=screenshots / f"{name}.png")
+                print(f"{name}: {page.url}\n{page.locator('body').inner_text()}")
         context.close()
+    if request.node.stash.get(FAILED, False):
+        print("\n".join(watch.seen))
 
 
 @pytest.fixture
