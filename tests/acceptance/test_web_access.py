@@ -7,14 +7,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from air_executor import AirExecutorClient, errors
-from tests.acceptance.command_line import air_executor
+from tests.acceptance.command_line import air_executor, environment
 from tests.acceptance.web_server import Server, served
 from tests.support import write_job
 
@@ -159,6 +161,26 @@ def test_what_cannot_be_served_is_told_of_in_one_line(base: Path, tmp_path: Path
             refused = air_executor("serve", *given, cwd=tmp_path, code=code, env=env)
             assert said in refused.stderr, refused.stderr
             assert "Traceback" not in refused.stderr
+
+
+def test_without_the_extra_it_says_what_to_install(base: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "packages"
+    bare.mkdir()
+    for package in ("air_executor", "click", "msgspec", "yaml", "rich"):
+        spec = find_spec(package)
+        assert spec is not None
+        assert spec.submodule_search_locations
+        (bare / package).symlink_to(spec.submodule_search_locations[0])
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "air_executor", "serve", "--base", str(base), "--port", "0"],
+        env=environment(PYTHONPATH=str(bare)),
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "air-executor: error: serving needs more packages: pip install 'air-executor[web]'\n"
 
 
 def test_every_answer_carries_the_headers_of_safety(base: Path, job: Path) -> None:

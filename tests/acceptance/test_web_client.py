@@ -85,7 +85,8 @@ def test_a_job_file_and_what_stops_it(remote: AirExecutorClient, tmp_path: Path)
     remote.retry(name)
     wait_for(lambda: remote.get_job(name)["progress"]["running"] == 1, "the task once more")
     remote.cancel(name)
-    assert remote.wait(name, 30)["reason"] == "cancelled"
+    # state.json, which tells of ends, may still be that of the end before
+    wait_for(lambda: remote.wait(name, 30)["reason"] == "cancelled", "the end of the cancelled job")
 
 
 def test_errors_are_those_of_the_folder(remote: AirExecutorClient, server: Server) -> None:

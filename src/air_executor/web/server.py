@@ -21,8 +21,8 @@ PATIENCE_S: Final = 10
 """How long requests that are under way may take when the server is told to end."""
 SWITCH_S: Final = 0.001
 """A long journal is read beside the requests, which must not wait for it."""
-NICENESS: Final = 10
-"""Looking must not take the machine from the tasks."""
+NICENESS: Final = 5
+"""Looking takes second place to the tasks, but still shows what happens on a machine they keep busy."""
 
 
 def serve(
