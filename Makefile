@@ -125,7 +125,7 @@ constraints: $(VENV)/.build ## pin the newest versions of everything
 	    echo "make constraints: needs the oldest Python we support: make constraints PYTHON=python3.11" >&2; exit 1; }
 	@set -e; new=$$(mktemp -d); trap 'rm -rf "$$new"' EXIT; \
 	$(RESOLVE) '.[all]' | $(PINS) >"$$new/runtime.txt"; \
-	$(RESOLVE) -c "$$new/runtime.txt" '.[all,dev]' hatchling editables | $(PINS) >"$$new/everything.txt"; \
+	$(RESOLVE) -c "$$new/runtime.txt" '.[all,dev]' hatchling editables '$(NODE)' | $(PINS) >"$$new/everything.txt"; \
 	grep -vxFf "$$new/runtime.txt" "$$new/everything.txt" >"$$new/dev.txt"; \
 	for version in 3.12 3.13; do \
 	    $(RESOLVE) --python-version $$version -c "$$new/runtime.txt" -c "$$new/dev.txt" '.[all,dev]' >/dev/null; \

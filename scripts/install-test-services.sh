@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs what the tests use beside Python packages: Chromium, for the dashboard. Quick when it is there. On machines
-# without apt, or without the right to use it, the tests that need it are skipped and say so.
+# Installs what the tests use beside Python packages: Chromium for the dashboard, PostgreSQL for history, Prometheus for
+# metrics. Quick when they are there. Without apt, or without the right to use it, the tests that need them are skipped.
 set -eu
 
 missing=
-for pair in chromium:chromium; do
+for pair in chromium:chromium promtool:prometheus; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

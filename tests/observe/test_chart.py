@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import xml.etree.ElementTree as ET
 import zlib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from air_executor import events as ev
 from air_executor.model import TaskSpec
-from air_executor.observe.chart import SPANS, picture, render
+from air_executor.observe.chart import picture, render
 from air_executor.observe.progress import Progress
 from air_executor.observe.roll import CODES, COMPLETED, GRID, RUNNING
 from air_executor.store.layout import Base
@@ -46,16 +47,24 @@ def test_what_is_drawn_of_a_growing_run(base: Base) -> None:
     ]
 
 
-def test_the_spans_of_very_large_runs_are_thinned_out_evenly() -> None:
+def test_very_many_spans_become_one_where_they_would_be_one_point(base: Base) -> None:
     progress = Progress()
-    for n in range(12_000):
-        at, task = to_iso(START + n / 100), f"t{n}"
+    for n in range(12_000):  # two lanes, always busy, for 120 s; in the middle of it some tasks fail
+        at, end, task = to_iso(START + n / 100), to_iso(START + (n + 1) / 100), f"t{n}"
         progress.add(ev.TaskQueued(at=at, task=TaskSpec(id=task, command="true")))
         progress.add(ev.AttemptStarted(at=at, task=task, attempt=1, launcher="l"))
-        progress.add(ev.AttemptExited(at=at, task=task, attempt=1, run_s=0.1))
-    _, spans = picture(progress, START + 200)
-    assert SPANS / 2 < len(spans) <= SPANS
-    assert (spans[0][1], spans[-1][2] > START + 119) == (0, True)
+        if n > 1:
+            bad = "exit" if n in (6_000, 6_001, 9_000) else None
+            progress.add(ev.AttemptExited(at=end, task=f"t{n - 1}", attempt=1, run_s=0.1, reason=bad))
+    _, spans = picture(progress, START + 120)
+    assert {span[0] for span in spans} == {0, 1, 2}
+    for lane in (1, 2):
+        mine = [span for span in spans if span[0] == lane]
+        assert [mine[0][2], mine[-1][3]] == [pytest.approx(START, abs=0.2), pytest.approx(START + 120, abs=0.2)]
+        assert all(before[3] == after[2] for before, after in pairwise(mine))  # no hole where there was none
+        assert len(mine) < 20
+    failed = [span for span in spans if span[4] == GRID[CODES["exit"]]]
+    assert [round(span[2] - START) for span in sorted(failed, key=lambda span: span[2])] == [60, 60, 90]
 
 
 def png_size(data: bytes) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from air_executor.errors import BaseUnusable
 from air_executor.observe.progress import Progress
+from air_executor.observe.roll import GRID
 from air_executor.observe.timeline import timeline
 from air_executor.observe.wording import duration
 
@@ -29,6 +30,10 @@ RUNNING: Final = 1
 FAILED: Final = 3
 SPANS: Final = 5_000
 
+ACROSS: Final = 1_200
+_CODES: Final = (0, 2, RUNNING, 4, 5, FAILED)
+_BADNESS: Final = {code: badness for badness, code in enumerate(_CODES)}
+
 _COLOURS: Final = {"completed": "#2f9e6e", "running": "#2b7de0", "failed": "#d6453d", "total": "#8a93a3"}
 _SPAN_COLOURS: Final = {1: "#2b7de0", 2: "#2f9e6e", 3: "#d6453d", 4: "#e0a12b", 5: "#8a6fc9"}
 _INK: Final = "#1f2733"
@@ -38,9 +43,36 @@ _HIGHEST_LANES: Final = 64
 
 
 def picture(progress: Progress, now: float) -> tuple[dict[str, list[float]], list[Span]]:
-    """Series and spans of a run; of very many spans a part, evenly over all of them."""
-    spans: list[Span] = timeline(progress, now, len(progress.roll.tasks))["spans"]
-    return progress.series_columns(now), spans[:: -(-len(spans) // SPANS) or 1]
+    """Series and spans of a run. Of very many spans what would fall on one point of the picture is one span."""
+    few = len(progress.roll.tasks) <= SPANS
+    spans = timeline(progress, now, SPANS)["spans"] if few else _merged(progress, now)
+    return progress.series_columns(now), spans
+
+
+def _merged(progress: Progress, now: float) -> list[Span]:
+    """The whole timeline as `ACROSS` points a lane: each in the worst state that any attempt in it came to."""
+    roll = progress.roll
+    until = now if progress.ended_at is None else progress.ended_at
+    began = roll.started[0]
+    point_s = max(until - began, 1e-3) / ACROSS
+    lanes = [bytearray(ACROSS) for _ in range(roll.lane_count)]
+    for started, ended, code, lane in zip(roll.started, roll.ended, roll.ends, roll.lanes, strict=True):
+        first = min(ACROSS - 1, max(0, int((started - began) / point_s)))
+        last = ACROSS - 1 if code == RUNNING else min(ACROSS - 1, max(first, int((ended - began) / point_s)))
+        badness = _BADNESS[GRID[code]]
+        points = lanes[lane]
+        for point in range(first, last + 1):
+            points[point] = max(points[point], badness)
+    spans: list[Span] = []
+    for lane, points in enumerate(lanes):
+        start = 0
+        for point in range(1, ACROSS + 1):
+            if point == ACROSS or points[point] != points[start]:
+                if points[start]:
+                    code = _CODES[points[start]]
+                    spans.append([lane, 0, began + start * point_s, began + point * point_s, code, 1])
+                start = point
+    return spans
 
 
 def render(

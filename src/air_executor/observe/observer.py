@@ -109,7 +109,7 @@ class Observer:
         with self._alone(), self._server() as port:
             with contextlib.suppress(OSError):
                 os.nice(NICENESS)
-            log.info("observer %d on %s: %s", os.getpid(), self._base, ", ".join(self._telling(port)))
+            log.info("pid %d tells %s of %s", os.getpid(), ", ".join(self._telling(port)), self._base)
             threads = [
                 self._begin("report", lambda: self._report(port)),
                 self._begin("webhook", self._outbox.run),

@@ -71,9 +71,9 @@ class _Launcher:
         self.pid = 0
         self.next_token = 1
         self.tokens: dict[int, AttemptKey] = {}
-        self.contexts: dict[int, int] = {}
-        """id of a `RunContext` -> its number on this connection."""
-        self.kept: list[RunContext] = []
+        self.contexts: dict[int, tuple[int, RunContext]] = {}
+        """id of a `RunContext` -> its number on this connection, and itself, so that no other gets its id."""
+        self.next_context = 0
         self.reserved = 0
         self.outgoing: list[Any] = []
         self.unsent = bytearray()
@@ -416,10 +416,11 @@ class LocalRunner:
         )
 
     def _context_number(self, launcher: _Launcher, context: RunContext) -> int:
-        number = launcher.contexts.get(id(context))
+        number, _ = launcher.contexts.get(id(context), (None, None))
         if number is None:
-            number = launcher.contexts[id(context)] = len(launcher.kept)
-            launcher.kept.append(context)
+            number = launcher.next_context
+            launcher.next_context += 1
+            launcher.contexts[id(context)] = (number, context)
             fields = {"dir": str(context.job.path), "env": context.env, "cwd": context.cwd}
             launcher.outgoing.append(("ctx", number, fields))
         return number
@@ -427,7 +428,7 @@ class LocalRunner:
     def forget_run(self, context: RunContext) -> None:
         """The run has ended: launchers may drop what they keep for it."""
         for launcher in self._launchers.values():
-            number = launcher.contexts.pop(id(context), None)
+            number, _ = launcher.contexts.pop(id(context), (None, None))
             if number is not None:
                 launcher.outgoing.append(("drop", number))
 

@@ -3,6 +3,7 @@
 .air-executor/
   manager.log  manager.lock  manager.json  config.toml
   runtime/                    sockets and spool files of launchers
+  observer/  history.sqlite   what the observer remembers, and what became of earlier runs
   jobs/<name>/
     state.json  tasks.json    views
     journal.jsonl             the truth
@@ -29,6 +30,8 @@ DEFAULT_BASE = ".air-executor"
 _GITIGNORE = """\
 manager.*
 runtime/
+observer/
+history.sqlite*
 jobs/.*
 jobs/*/inbox/
 jobs/*/logs/
