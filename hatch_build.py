@@ -91,7 +91,7 @@ def system_node() -> str | None:
     return node if version[0] > 22 or (20, 19) <= version < (21, 0) or (22, 12) <= version < (23, 0) else None
 
 
-def _commands() -> tuple[list[str], list[str]]:
+def commands() -> tuple[list[str], list[str]]:
     """How npm and node are called here."""
     node = system_node()
     if node is not None:
@@ -131,7 +131,7 @@ def build(tell: Any = print, *, packages: bool = False) -> None:
         return
     if not SOURCES.is_dir():
         raise PageNotBuilt(f"building the dashboard: its sources are not there ({SOURCES})")
-    npm, node = _commands()
+    npm, node = commands()
     install(npm)
     if current:
         return

@@ -237,7 +237,7 @@ def test_pause_and_resume(site: Site, page: Page, tmp_path: Path) -> None:
 
 
 def test_a_dead_server_is_seen_and_its_return_heals_the_page(
-    own_site: Site, page: Page, tmp_path: Path, watch: Watch
+    own_site: Site, page: Page, tmp_path: Path, watch: Watch, screenshots: Path
 ) -> None:
     site = own_site
     watch.expected.append("net::ERR_")
@@ -245,11 +245,13 @@ def test_a_dead_server_is_seen_and_its_return_heals_the_page(
     site.client.create_job("lasting", [{"id": f"t{i}", **wait} for i in range(40)])
     page.goto(f"{site.url}#/jobs/lasting/grid")
     expect(page.get_by_role("button", name="running 4", exact=True)).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("Grid of 40 tasks"))).to_be_visible()
     expect(page.locator(".connection")).to_have_text("Live")
 
     site.kill_server()
     expect(page.get_by_text("Connection lost")).to_be_visible()
     expect(page.locator(".connection")).to_have_text("Offline")
+    page.screenshot(path=screenshots / "connection-lost-light.png")
     # What was known stays; what cannot be done now says why.
     expect(page.get_by_role("button", name="running 4", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_attribute("aria-disabled", "true")

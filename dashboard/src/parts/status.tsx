@@ -13,10 +13,10 @@ export function ConnectionBanner() {
         <div class="banner">
           <Icon name="warn" />
           <span>
-            <strong>Connection lost</strong> for {duration(Math.max(1, Math.round(now.value - at.since / 1000)))}. What
+            <strong>Connection lost</strong> for {whole(Math.max(1, now.value - at.since / 1000))}. What
             you see is the last known state; trying again
             {at.retryAt && at.retryAt / 1000 - now.value > 1
-              ? ` in ${duration(Math.round(at.retryAt / 1000 - now.value))}`
+              ? ` in ${whole(at.retryAt / 1000 - now.value)}`
               : " now"}
             .
           </span>
@@ -24,6 +24,11 @@ export function ConnectionBanner() {
       )}
     </div>
   );
+}
+
+/** In whole seconds: it is counted, not measured. */
+function whole(seconds: number): string {
+  return seconds < 60 ? `${Math.round(seconds)} s` : duration(seconds);
 }
 
 export function ManagerPill() {

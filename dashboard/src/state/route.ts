@@ -3,19 +3,27 @@ import { formatRoute, parseRoute, type Route, type View } from "../model/route.t
 
 export const route = signal<Route>(parseRoute(location.hash));
 
-window.addEventListener("hashchange", () => {
-  route.value = parseRoute(location.hash);
-});
+let known = location.hash;
 
+function arrive(): void {
+  if (known === location.hash) return;
+  known = location.hash;
+  route.value = parseRoute(known);
+}
+
+window.addEventListener("hashchange", arrive);
+
+/** The view changes at once, not when the browser says so: the next key may already be meant for it. */
 export function go(view: View, query: Record<string, string | null | undefined> = {}): void {
   location.hash = formatRoute(view, query);
+  arrive();
 }
 
 /** Changes what the address says of the present view, without a step in the browser's history. */
 export function setQuery(changes: Record<string, string | null | undefined>): void {
   const { query, ...view } = route.value;
   history.replaceState(null, "", formatRoute(view as View, { ...query, ...changes }));
-  route.value = parseRoute(location.hash);
+  arrive();
 }
 
 effect(() => {

@@ -132,7 +132,7 @@ export function GridTab({ feed, status, query }: { feed: JobFeed; status: CellSt
     <div class="grid-view">
       <div class="under-tabs">
         <span class="faint">
-          {range ? (
+          {!feed.gridLoaded.value ? null : range ? (
             <>
               Tasks {count(first + 1)} to {count(until)} of {count(total)}
             </>

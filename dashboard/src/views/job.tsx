@@ -35,6 +35,14 @@ export function JobView({ feed, tab, query }: Props) {
   const job = feed.job.value;
   const status = CELL_STATES.find((state) => state === query.status) ?? null;
 
+  const chips = useRef<HTMLDivElement>(null);
+  const shown = job !== null;
+  useEffect(() => {
+    // Where there is little room the chips scroll sideways; the chosen one must be among those that are seen.
+    const chosen = chips.current?.querySelector<HTMLElement>('[aria-pressed="true"]');
+    if (chosen && chips.current) chips.current.scrollLeft = chosen.offsetLeft - chips.current.clientWidth / 2;
+  }, [status, shown]);
+
   const turn = (by: number) => {
     const next = TABS[(TABS.indexOf(tab) + by + TABS.length) % TABS.length] ?? "grid";
     go({ view: "job", job: feed.name, tab: next }, { status });
@@ -70,7 +78,7 @@ export function JobView({ feed, tab, query }: Props) {
   return (
     <div class="view job">
       <JobHeader job={job} />
-      <div class="chips states" role="group" aria-label="Tasks by state">
+      <div class="chips states" role="group" aria-label="Tasks by state" ref={chips}>
         {CELL_STATES.map((state) => {
           const n = countOf(job, state);
           if (!n && (state === "skipped" || state === "cancelled") && status !== state) return null;
@@ -184,7 +192,7 @@ export function JobHeader({ job }: { job: JobDetail }) {
         )}
         <HeaderFact label="Run time">
           {duration(job.run_time_s?.p50)}
-          {job.run_time_s?.p90 != null && <span class="faint"> · p90 {duration(job.run_time_s.p90)}</span>}
+          {job.run_time_s?.p90 != null && <span class="faint"> (p90 {duration(job.run_time_s.p90)})</span>}
         </HeaderFact>
         {job.retries > 0 && (
           <HeaderFact label="Repeated" minor>
