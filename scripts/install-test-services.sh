@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the tests use beside Python packages: Chromium for the dashboard, PostgreSQL for history, Prometheus for
-# metrics. Quick when they are there. Without apt, or without the right to use it, the tests that need them are skipped.
+# metrics. Quick when they are there. Without apt, or without the right to use it, install them yourself: tests that
+# need what is missing are skipped (Chromium) or fail and name this script.
 set -eu
 
 missing=

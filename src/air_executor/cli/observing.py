@@ -59,9 +59,11 @@ def observer_of(base: Base, settings: Settings) -> Iterator[tuple[Settings, Call
 
     The observer's variables leave this process's environment, since tasks inherit that.
     """
+    from threading import Event
+
     import msgspec
 
-    from air_executor.manager.observer import ObserverProcess, told_at_the_end
+    from air_executor.manager.observer import ObserverProcess
     from air_executor.settings import OBSERVING, SINKS, shown_settings
 
     values = {name: value for name in OBSERVING if (value := getattr(settings, name)) is not None}
@@ -71,9 +73,10 @@ def observer_of(base: Base, settings: Settings) -> Iterator[tuple[Settings, Call
     started: list[ObserverProcess] = []
 
     def observe(manager: Manager) -> None:
-        wanted = told_at_the_end(manager)
+        wanted = manager.webhook_named
         if any(getattr(settings, name) is not None for name in SINKS):
-            wanted = lambda: True  # noqa: E731
+            wanted = Event()
+            wanted.set()
         started.append(ObserverProcess(base, as_environment(values), wanted))
         started[0].start()
 

@@ -11,6 +11,7 @@ import random
 import resource
 import select
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -72,6 +73,8 @@ class Manager:
         self._poller = select.epoll()
         self._runner = LocalRunner(base, self._poller, settings.launchers)
         self._wake_r = -1
+        self.webhook_named = threading.Event()
+        """Set when a job is taken up that names a webhook (`on_end`)."""
 
     # ---- start and stop -----------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class Manager:
         running = set()
         for job in self._folders.jobs.values():
             if job.run is not None:
-                self._by_run[id(job.run)] = job
+                self._enter(job, job.run)
                 for task in job.run.running_tasks():
                     running.add(AttemptKey(job.name, job.run.id, task.spec.id, task.attempt))
                     self._scheduler.occupy(task.spec)
@@ -365,13 +368,18 @@ class Manager:
 
     def _register(self, job: ManagedJob, run: Run) -> None:
         """A run was begun, or found in a folder that was moved here while its tasks ran."""
-        self._by_run[id(run)] = job
+        self._enter(job, run)
         self._folders.watch_inbox(job)
         for task in run.running_tasks():
             self._scheduler.occupy(task.spec)
             key = AttemptKey(job.name, run.id, task.spec.id, task.attempt)
             end = AttemptEnd(ended_at=time.time(), reason="lost", error="lost: its folder was moved while it ran")
             self._refused.append((key, end))
+
+    def _enter(self, job: ManagedJob, run: Run) -> None:
+        self._by_run[id(run)] = job
+        if run.options.on_end is not None:
+            self.webhook_named.set()
 
     def _guarded(self, job: ManagedJob, action: Callable[[], None]) -> bool:
         """Do something with what stands in one folder; whatever it is, the manager goes on with the others.

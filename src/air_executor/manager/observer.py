@@ -13,35 +13,35 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from threading import Event, Thread
 from typing import Final
 
-from air_executor.manager.loop import Manager
-from air_executor.store.files import identity
 from air_executor.store.layout import Base
 
-__all__ = ["ObserverProcess", "told_at_the_end"]
+__all__ = ["ObserverProcess"]
 
 log = logging.getLogger("air_executor.manager")
 
-LOOK_S: Final = 1.0
 FIRST_RETRY_S: Final = 1.0
 LONGEST_RETRY_S: Final = 60.0
 LEAVE_S: Final = 2.0
-FIRST_LINE: Final = 65_536
 
 
 class ObserverProcess:
     """Keeps an observer running, by a thread that mostly sleeps."""
 
-    def __init__(self, base: Base, environment: dict[str, str], wanted: Callable[[], bool]) -> None:
-        """`environment`: what the observer's settings are to be, beside its own reading of `config.toml`."""
+    def __init__(self, base: Base, environment: dict[str, str], wanted: Event) -> None:
+        """`environment`: what the observer's settings are to be, beside its own reading of `config.toml`.
+
+        It is started when `wanted` is set.
+        """
         self._base = base
         self._environment = environment
         self._wanted = wanted
         self._since = time.time()
         self._stop = Event()
+        self._needless = False
+        """Whether it was never wanted."""
         self._stdin = -1
         self._thread = Thread(target=self._attend, name="observer", daemon=True)
 
@@ -50,18 +50,18 @@ class ObserverProcess:
 
     def end(self) -> None:
         """Let it tell what has happened, and give it a moment; after that it ends by itself."""
+        self._needless = not self._wanted.is_set()
         self._stop.set()
+        self._wanted.set()
         self._hang_up()
         self._thread.join(LEAVE_S)
 
     def _attend(self) -> None:
-        while not self._wanted():
-            if self._stop.wait(LOOK_S):
-                if self._wanted():  # it all went quicker than we look
-                    self._run()
-                return
+        self._wanted.wait()
+        if self._needless:
+            return
         wait_s = FIRST_RETRY_S
-        while not self._stop.is_set():
+        while True:  # once at least: there is something to tell
             began = time.monotonic()
             try:
                 self._run()
@@ -137,35 +137,3 @@ def _say(line: str) -> None:
     word, _, text = line.partition(" ")
     level = logging.getLevelNamesMapping().get(word)
     log.log(logging.WARNING if level is None else level, "observer: %s", line if level is None else text)
-
-
-def told_at_the_end(manager: Manager) -> Callable[[], bool]:
-    """Whether a job of `manager` has named a webhook (`on_end`) since the last call."""
-    seen: dict[str, object] = {}
-    began_ns = time.time_ns()
-    # Read by another thread than the loop's: whole copies of two dicts, which is one step each, and no change.
-    folders = manager._folders
-
-    def wanted() -> bool:
-        for name, job in list(folders.jobs.items()):
-            run = job.run
-            if run is not None and run.options.on_end is not None:
-                return True
-            seen.pop(name, None)
-        for name, ended in list(folders._asleep.items()):
-            if seen.get(name) is not ended:  # it has ended since, quicker than we look
-                seen[name] = ended
-                now = identity(manager.base.job(name).journal)
-                if now is not None and now.mtime_ns > began_ns and _names_one(manager.base.job(name).journal):
-                    return True
-        return False
-
-    return wanted
-
-
-def _names_one(journal: os.PathLike[str]) -> bool:
-    try:
-        with open(journal, "rb") as file:
-            return b'"on_end":"' in file.readline(FIRST_LINE)
-    except OSError:
-        return False
