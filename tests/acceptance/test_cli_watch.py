@@ -50,14 +50,12 @@ class Terminal:
         self._fd, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            ["setsid", "--ctty", *COMMAND, *arguments],
             cwd=cwd,
             env=environment(TERM="xterm-256color", LANG="C.UTF-8"),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  (there are no other threads)
         )
         os.close(theirs)
         self.text = ""

@@ -73,13 +73,15 @@ def _rebuild(base: Base, place: str, job: str | None, as_json: bool) -> None:
 
     done = []
     engine = open_database(place, base)
-    with _errors_of_the_database(place):
-        for name, row in rebuild(base, engine, job):
-            done.append((name, row))
-            if not as_json:
-                click.echo(f"{name}  {row['id']}  {plural(row['total_tasks'], 'task')}")
-        restrict(engine, base)
-    engine.dispose()
+    try:
+        with _errors_of_the_database(place):
+            for name, row in rebuild(base, engine, job):
+                done.append((name, row))
+                if not as_json:
+                    click.echo(f"{name}  {row['id']}  {plural(row['total_tasks'], 'task')}")
+            restrict(engine, base)
+    finally:
+        engine.dispose()
     if as_json:
         print_json([{"job_name": name, "id": row["id"]} for name, row in done])
     else:

@@ -31,6 +31,8 @@ KEEP_EVERY: Final = 16_000_000
 """Bytes of a journal that are read again at most after a restart."""
 KEEP_S: Final = 10.0
 PATIENCE_S: Final = 0.2
+PREPARE_S: Final = 3.0
+"""What is not needed for the first answers is made so much later."""
 FORGET_S: Final = 600.0
 GRACE_S: Final = 10.0
 """A job that was just asked for may still be being told of."""
@@ -77,6 +79,8 @@ class Tails:
         self.base = base
         self._index = index
         self.stopping = False
+        self.listeners = 0
+        """How many listen, to whatever job."""
         self._watched: dict[str, Watched] = {}
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="journal")
 
@@ -169,11 +173,11 @@ class Tails:
         loop = asyncio.get_running_loop()
         loop.run_in_executor(self._threads, read).add_done_callback(done)
 
-        def prepare(ready: asyncio.Future[None]) -> None:
-            if not self.stopping and not ready.cancelled() and ready.exception() is None:
+        def prepare() -> None:
+            if not self.stopping and not watched.gone:
                 loop.run_in_executor(self._threads, watched.tail.prepare)
 
-        watched.ready.add_done_callback(prepare)
+        watched.ready.add_done_callback(lambda _: loop.call_later(PREPARE_S, prepare))
 
     async def _catch_up(self, watched: Watched) -> None:
         self._renew(watched)
@@ -229,6 +233,7 @@ class Tails:
         """The job, looked at ten times a second as long as somebody listens."""
         watched = self._watch(name)
         watched.listeners += 1
+        self.listeners += 1
         try:
             await self.look(name)
             if watched.poll is None or watched.poll.done():
@@ -237,6 +242,7 @@ class Tails:
             yield watched
         finally:
             watched.listeners -= 1
+            self.listeners -= 1
             watched.used_at = time.monotonic()
 
     async def _poll(self, watched: Watched) -> None:

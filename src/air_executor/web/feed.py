@@ -23,6 +23,8 @@ __all__ = ["all_jobs", "journal_lines", "one_job"]
 BETWEEN_S: Final = 0.1
 BETWEEN_OVERVIEWS_S: Final = 0.25
 BYTES_PER_S: Final = 50_000
+EVENTS_PER_S: Final = 400
+"""To all listeners together: with more than forty each hears less often, so that they do not take a whole CPU."""
 READING_S: Final = 0.5
 PING_S: Final = 15.0
 FIRST_JOBS: Final = 500
@@ -103,7 +105,7 @@ async def one_job(site: Site, name: str, last_id: str, *, with_cells: bool) -> A
                 seen = roll.changed
                 chunk = event("snapshot", b'{"job":%s,"position":%d}' % (frames.detail(), tail.position), _id(tail))
             yield chunk
-            await site.pause(max(BETWEEN_S, len(chunk) / BYTES_PER_S))
+            await site.pause(max(BETWEEN_S, len(chunk) / BYTES_PER_S, site.tails.listeners / EVENTS_PER_S))
             while not moved.done() and not site.tails.stopping:
                 await asyncio.wait([moved], timeout=PING_S)
                 if not moved.done():
