@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -286,6 +288,42 @@ def test_a_log_goes_on_after_the_server_comes_back(own_site: Site, page: Page, t
     (tmp_path / "5").touch()
     expect(page.locator(".job-header .state")).to_have_text("completed")
     assert page.locator(".log-line").all_inner_texts() == [f"line {i}" for i in range(1, 6)]
+
+
+MOUNTED = """
+import sys
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from air_executor.web import create_app
+
+app = Starlette(routes=[Mount("/plugins/air", app=create_app(sys.argv[1]))])
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning")
+"""
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_under_another_application(site: Site, page: Page) -> None:
+    site.client.create_job("mounted", [{"id": "a/b", "command": "echo", "args": ["here"]}])
+    site.client.wait("mounted", 30)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    outer = subprocess.Popen([sys.executable, "-c", MOUNTED, str(site.base), str(port)])
+    try:
+        wait_for(lambda: listens(port), "the outer application")
+        page.goto(f"http://127.0.0.1:{port}/plugins/air/#/jobs/mounted/list")
+        page.get_by_role("link", name="a/b", exact=True).click()
+        expect(page.get_by_role("log")).to_contain_text("here")
+        expect(page.locator(".connection")).to_have_text("Live")
+    finally:
+        page.close()
+        outer.terminate()
+        outer.wait(20)
 
 
 def test_tokens(open_site: Callable[..., Site], new_page: Callable[..., Page], tmp_path: Path, watch: Watch) -> None:

@@ -195,7 +195,8 @@ function Timings({ task, state }: { task: TaskDetail; state: CellState }) {
 
 function Command({ task, job }: { task: TaskDetail; job: string }) {
   const words = [task.python ?? task.command ?? "", ...(task.args ?? [])];
-  const text = task.shell ? [task.command ?? "", ...(task.args ?? []).map((word) => shellWords([word]))].join(" ") : shellWords(words);
+  const line = task.shell ? [task.command ?? "", ...(task.args ?? []).map((word) => shellWords([word]))].join(" ") : shellWords(words);
+  const text = line.trim();
   const names = Object.keys(task.env ?? {});
   const references = Object.entries(task.env_from ?? {});
   const limits: [string, string | null][] = [
