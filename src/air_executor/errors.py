@@ -74,7 +74,11 @@ class ManagerRunning(Refused):
     """A second manager was started on a base folder that has one."""
 
     def __init__(self, base: str, pid: int) -> None:
-        super().__init__(f"a manager (pid {pid}) already works on {base}; stop it with `air-executor stop`")
+        # The kernel's pid of a lock is 0 or less when its process cannot be seen from here.
+        who, how = (
+            (f" (pid {pid})", "with `air-executor stop`") if pid > 0 else ("", "in its container or on its machine")
+        )
+        super().__init__(f"a manager{who} already works on {base}; stop it {how}")
         self.base = base
         self.pid = pid
 

@@ -25,6 +25,10 @@ __all__ = ["JobFile", "load_job_file", "parse_job"]
 FIELDS = OPTION_FIELDS | {"name", "tasks"}
 TEXT_FIELDS = frozenset({"name", "id", "command", "args", "dependencies", "cwd", "env", "env_from", "group"})
 """Where a param is always filled in as text, whatever its own type."""
+MAX_ALIASED = 10_000_000
+"""Characters that aliases of a YAML file may add: a few lines could stand for more than any memory holds."""
+MAX_MERGED = 10_000
+"""Keys that `<<` may bring into one object."""
 _PLACEHOLDER = re.compile(r"\$(\$?)\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -46,12 +50,19 @@ def load_job_file(path: Path, params: dict[str, str] | None = None) -> JobFile:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    raw = _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
-    _check_text(path, raw)
     try:
+        raw = _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
+        _check_text(path, raw)
         return parse_job(raw, path.stem, params or {}, {"job_dir": str(path.resolve().parent)})
     except InvalidInput as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise type(error)(_with_path(path, error)) from None
+    except RecursionError:
+        raise InvalidInput(f"{path}: its lists and objects are nested too deeply") from None
+
+
+def _with_path(path: Path, error: InvalidInput) -> str:
+    text = str(error)
+    return text if text.startswith(str(path)) else f"{path}: {text}"
 
 
 def _check_text(path: Path, raw: Any) -> None:
@@ -60,7 +71,7 @@ def _check_text(path: Path, raw: Any) -> None:
         json.dumps(raw, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InvalidInput(f"{path}: holds text that is not valid Unicode (half of a surrogate pair)") from None
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidInput(f"{path}: expected what JSON can hold: {error}") from None
 
 
@@ -69,7 +80,7 @@ def _read_json(path: Path, text: str) -> Any:
         return json.loads(text, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{path}, line {error.lineno} column {error.colno}: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InvalidInput(f"{path}: {error}") from None
 
 
@@ -87,6 +98,12 @@ def _read_yaml(path: Path, text: str) -> Any:
 
     class Loader(yaml.SafeLoader):
         """YAML 1.1 without dates (they stay strings) and with duplicate keys refused."""
+
+        def flatten_mapping(self, node: Any) -> None:
+            before = len(node.value)
+            super().flatten_mapping(node)
+            if len(node.value) > before + MAX_MERGED:
+                raise yaml.MarkedYAMLError(problem="merges too many keys", problem_mark=node.start_mark)
 
     def mapping(loader: Any, node: Any) -> dict[Any, Any]:
         seen = set()
@@ -110,13 +127,29 @@ def _read_yaml(path: Path, text: str) -> Any:
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     try:
-        return yaml.load(text, Loader)  # noqa: S506  (a SafeLoader, made stricter)
+        raw = yaml.load(text, Loader)  # noqa: S506  (a SafeLoader, made stricter)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
         raise InvalidInput(f"{path}{place}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(f"{path}: {str(error).splitlines()[0]}") from None
+    if _size(raw, {}) > len(text) + MAX_ALIASED:
+        raise InvalidInput(f"{path}: its aliases stand for more than {MAX_ALIASED:,} characters")
+    return raw
+
+
+def _size(value: Any, sizes: dict[int, int]) -> int:
+    """Characters of `value`, about, with all that its aliases repeat; `sizes` holds those of objects seen."""
+    if isinstance(value, str):
+        return len(value) + 1
+    if not isinstance(value, list | dict):
+        return 1
+    if id(value) not in sizes:
+        sizes[id(value)] = 0  # an alias of itself is refused elsewhere
+        inner = value if isinstance(value, list) else [*value, *value.values()]
+        sizes[id(value)] = 1 + sum(_size(item, sizes) for item in inner)
+    return sizes[id(value)]
 
 
 def parse_job(

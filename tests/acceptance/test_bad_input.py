@@ -153,6 +153,27 @@ def test_what_cannot_start_fails_with_a_reason(base: Path, manager: ManagerProce
         assert text in task["error"], task
 
 
+def test_secrets_that_cannot_be_passed_on_stop_their_task_alone(
+    base: Path, manager: ManagerProcess, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")  # nobody ever writes to it
+    for name, data in {"nul": b"a\0b", "bytes": b"\xff", "long": b"x" * 200_000}.items():
+        (tmp_path / name).write_bytes(data)
+    said = {"fifo": "not a file", "nul": "a NUL character", "bytes": "not UTF-8", "long": "too long", ".": "director"}
+    tasks = [{"id": n, "command": "true", "env_from": {"A": {"file": str(tmp_path / n)}}} for n in said]
+    folder = write_job(
+        base, "secrets", [*tasks, {"id": "zero", "command": "true", "env_from": {"A": {"file": "/dev/zero"}}}]
+    )
+    assert wait_end(folder)["progress"]["failed"] == len(said) + 1
+    for name, text in said.items():
+        task = by_id(folder)[name]
+        assert task["reason"] == "not_started"
+        assert text in task["error"]
+        assert str(tmp_path) in task["error"]
+    assert "/dev/zero: not a file" in by_id(folder)["zero"]["error"]
+    assert wait_end(write_job(base, "next", [{"command": "true"}]))["state"] == "completed"
+
+
 def test_script_without_interpreter_line_and_with_a_missing_one(
     base: Path, manager: ManagerProcess, tmp_path: Path
 ) -> None:

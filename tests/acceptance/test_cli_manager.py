@@ -59,6 +59,29 @@ def test_stop_by_draining_and_killing(tmp_path: Path) -> None:
     assert state_of(tmp_path, "job") == "failed"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="making a process namespace needs root")
+def test_a_manager_of_another_container_is_not_signalled_by_its_number(tmp_path: Path) -> None:
+    """From there its pid reads 0, and a signal to 0 would go to the caller and all of its group."""
+
+    def inside(*words: str) -> tuple[int, str]:
+        command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "air_executor", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, check=False, text=True, timeout=60,
+            start_new_session=True,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    with manager(tmp_path) as pid:
+        code, said = inside("stop", "--kill")
+        assert code == 4
+        assert "in another container or on another machine; stop it there" in said
+        code, said = inside("start")
+        assert code == 4
+        assert "in its container or on its machine" in said
+        assert "manager:     in another container" in inside("status")[1]
+        assert f"pid {pid}" in air_executor("status", cwd=tmp_path).stdout
+
+
 def test_manager_in_the_foreground_logs_to_both(tmp_path: Path) -> None:
     done = air_executor("manager", "--until-idle", "--sync", "off", cwd=tmp_path)
     assert "with" in done.stderr

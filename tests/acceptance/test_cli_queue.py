@@ -151,3 +151,18 @@ def test_outside_a_task(tmp_path: Path) -> None:
     done = air_executor("queue", "--job", "job", "--id", "mine", "--json", "--", "true", cwd=tmp_path)
     assert json.loads(done.stdout) == {"job_name": "job", "ids": ["mine"]}
     assert "no job 'none'" in air_executor("queue", "--job", "none", "--", "true", cwd=tmp_path, code=3).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 5_000 + "]" * 5_000, "nested too deeply"),
+        ('{"command": "true"}\n' + '{"command":' * 5_000 + "0" + "}" * 5_000, "line 2: nested too deeply"),
+        ('[{"command": "true", "priority": ' + "1" * 5_000 + "}]", "digits"),
+    ],
+    ids=["deep", "deep line", "long number"],
+)
+def test_json_that_no_reader_takes_is_refused_in_one_line(inbox: Path, text: str, said: str) -> None:
+    error = queued(inbox, "--file", "-", stdin=text, code=2)
+    assert said in error
+    assert error.count("\n") == 1

@@ -48,7 +48,7 @@ def test_256_descriptors_are_enough_for_2000_running_tasks(base: Path) -> None:
         process.wait(30)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to act as another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
 def test_no_process_to_be_had_is_waited_for(tmp_path: Path) -> None:
     """`ulimit -u` holds for users other than root: run a manager as one, on a base of his own."""
     user = 54_321

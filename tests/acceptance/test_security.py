@@ -15,7 +15,7 @@ from air_executor import AirExecutorClient
 from air_executor.masking import looks_secret
 from tests.support import ManagerProcess, by_id, read, wait_end, wait_for, write_job
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to act as another user")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="acting as another user needs root")
 
 
 def refusal(base: Path, **environment: str) -> str:

@@ -157,7 +157,7 @@ def test_an_unknown_key_far_from_all_known_ones_lists_those(refused):
 
 
 def test_deep_nesting_is_an_error_and_no_crash(refused):
-    assert "recursion" in refused("[" * 100_000, "job.json").lower()
+    assert "nested too deeply" in refused("[" * 100_000, "job.json")
     assert refused("[" * 2_000 + "]" * 2_000).startswith("job.yaml")
 
 
@@ -262,3 +262,27 @@ def test_the_folder_of_the_file_can_be_named(load, tmp_path):
 def test_defaults_are_checked_with_the_tasks(refused):
     message = refused("defaults: {retries: x}\ntasks: [{command: a}]")
     assert message == "job.yaml: tasks[0].retries: expected a whole number, 0 or more"
+
+
+@pytest.mark.parametrize("depth", [600, 5_000, 100_000])
+@pytest.mark.parametrize("name", ["deep.json", "deep.yaml"])
+def test_too_deep(refused, name, depth):
+    if name == "deep.yaml":
+        depth = min(depth, 5_000)  # its reader takes a second for each 100,000
+    text = '[{"command": "true", "x": ' + "[" * depth + "]" * depth + "}]"
+    assert refused(text, name) == f"{name}: its lists and objects are nested too deeply"
+
+
+def test_aliases_that_stand_for_more_than_any_memory(refused, load):
+    lines = ["tasks:", "- command: a", "  x:", "  - &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"  - &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert "its aliases stand for more than 10,000,000 characters" in refused("\n".join(lines))
+    assert len(load("\n".join(lines[:6])).tasks) == 1
+
+
+def test_merges_that_stand_for_more_than_any_memory(refused, load):
+    lines = ["defaults: &a0 {env: {A: b}, retries: 1}"]
+    lines += [f"k{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert "merges too many keys" in refused("\n".join(lines))
+    job = load("tasks:\n- &one {id: a, command: b, env: {A: b}}\n- {<<: *one, id: c}\n")
+    assert [(spec.id, spec.env) for spec in job.tasks] == [("a", {"A": "b"}), ("c", {"A": "b"})]

@@ -129,6 +129,8 @@ def stop(base: str | None, how: str, timeout: float | None) -> None:
     pid = manager_pid(folder)
     if pid is None:
         raise NoManager(f"no manager is running on {folder}")
+    if pid <= 0:  # the kernel's word for a process that cannot be seen from here; a signal would go to others
+        raise Refused(f"the manager of {folder} runs in another container or on another machine; stop it there")
     try:
         os.kill(pid, SIGNALS[how])
     except ProcessLookupError:

@@ -191,6 +191,8 @@ def _read_file(name: str) -> list[dict[str, Any]]:
         if text.lstrip()[:1] != "{":
             raise InvalidInput(f"{place}, line {error.lineno} column {error.colno}: {error.msg}") from None
         value = [_read_line(line, f"{place}, line {n}") for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{place}: {_complaint(error)}") from None
     if isinstance(value, dict):
         value = value.get("tasks", [value])
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -205,3 +207,9 @@ def _read_line(line: str, place: str) -> Any:
         return json.loads(line)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{place} column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{place}: {_complaint(error)}") from None
+
+
+def _complaint(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final, NamedTuple
 
 from air_executor.cli.following import JobFollower
 from air_executor.cli.output import clean
-from air_executor.observe.progress import Failure
+from air_executor.observe.failures import last_line
 from air_executor.observe.wording import failure_text
 
 __all__ = ["Alike", "Reasons"]
 
 READ_AT_ONCE: Final = 20
 READ_AT_MOST: Final = 2_000
-TAIL_BYTES: Final = 2_048
 OWN_WORDS: Final = frozenset({"exit", "signal"})
 """Of these failures the log says more than the error does."""
 
@@ -36,6 +34,7 @@ class Reasons:
     def alike(self, follower: JobFollower) -> list[Alike]:
         """The groups, the largest first."""
         left = READ_AT_ONCE
+        folder = follower.client.base.job(follower.job)
         groups: dict[tuple[str, str], list[str]] = {}
         for failure in follower.progress.failures():
             key = (failure.task, failure.ended_at)
@@ -44,20 +43,7 @@ class Reasons:
                 text = failure_text(failure)
                 if failure.reason in OWN_WORDS and left and len(self._texts) < READ_AT_MOST:
                     left -= 1
-                    text = self._texts[key] = last_line(follower, failure) or text
+                    text = self._texts[key] = clean(last_line(folder, failure.task)) or text
             groups.setdefault((text, failure.reason), []).append(failure.task)
         found = [Alike(text, reason, tasks) for (text, reason), tasks in groups.items()]
         return sorted(found, key=lambda alike: -len(alike.tasks))
-
-
-def last_line(follower: JobFollower, failure: Failure) -> str:
-    """The last line with something in it that the task wrote."""
-    path = follower.client.base.job(follower.job).log(failure.task)
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            data = file.read()
-    except OSError:
-        return ""
-    lines = [line for line in (clean(part) for part in data.decode(errors="replace").splitlines()) if line]
-    return lines[-1] if lines else ""

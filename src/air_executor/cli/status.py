@@ -136,7 +136,8 @@ def _overview(client: AirExecutorClient, as_json: bool) -> None:
     else:
         slots = f", {facts['slots']} slots" if "slots" in facts else ""
         since = f", since {_local(facts['started_at'])}" if "started_at" in facts else ""
-        click.echo(f"manager:     pid {pid}{slots}{since}")
+        who = f"pid {pid}" if pid and pid > 0 else "in another container or on another machine"
+        click.echo(f"manager:     {who}{slots}{since}")
     if observer is not None:
         click.echo(f"observer:    {_observer_line(observer)}")
     click.echo()

@@ -11,6 +11,7 @@ import random
 import resource
 import select
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ log = logging.getLogger("air_executor.manager")
 PR_SET_CHILD_SUBREAPER: Final = 36
 NO_ROOM_RETRY_S: Final = 0.5
 CLOCK_JUMP_S: Final = 2.0
+MAX_VALUE_BYTES: Final = 128 * 1024
+"""No process gets a longer variable (`MAX_ARG_STRLEN`)."""
 
 
 class Manager:
@@ -457,10 +460,8 @@ class Manager:
             for name, ref in spec.env_from.items():
                 try:
                     env[name] = _resolve(ref)
-                except OSError as problem:
-                    error = f"env_from.{name}: {problem.filename}: {problem.strerror}"
-                except (KeyError, UnicodeDecodeError):
-                    error = f"env_from.{name}: not set in the manager's environment: {ref.environment or ref.file}"
+                except ValueError as problem:
+                    error = f"env_from.{name}: {problem}"
         if error is not None:
             end = AttemptEnd(ended_at=time.time(), exit_code=126, reason="not_started", error=error)
             self._refused.append((key, end))
@@ -561,8 +562,31 @@ class Manager:
 
 
 def _resolve(ref: EnvRef) -> str:
+    """The value of a reference; `ValueError` saying why there is none. Never waits: a FIFO would stop everything."""
     if ref.environment is not None:
-        return os.environ[ref.environment]
-    assert ref.file is not None
-    with open(ref.file, encoding="utf-8") as file:
-        return file.read().removesuffix("\n")
+        if (value := os.environ.get(ref.environment)) is None:
+            raise ValueError(f"not set in the manager's environment: {ref.environment}")
+        place = ref.environment
+    else:
+        assert ref.file is not None
+        place, value = ref.file, os.fsdecode(_read_secret(ref.file)).removesuffix("\n")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{place}: not UTF-8") from None
+    if "\0" in value:
+        raise ValueError(f"{place}: holds a NUL character, which cannot be passed to a process")
+    return value
+
+
+def _read_secret(path: str) -> bytes:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path}: not a file")
+            data = file.read(MAX_VALUE_BYTES + 1)
+    except OSError as problem:
+        raise ValueError(f"{path}: {problem.strerror}") from None
+    if len(data) > MAX_VALUE_BYTES:
+        raise ValueError(f"{path}: over {MAX_VALUE_BYTES} bytes, too long for a variable")
+    return data

@@ -10,9 +10,9 @@ from air_executor.errors import InvalidInput
 from air_executor.observe.roll import CODES, REASONS
 from air_executor.observe.tail import JournalTail
 from air_executor.store.files import open_regular
-from air_executor.store.layout import log_name
+from air_executor.store.layout import JobFolder, log_name
 
-__all__ = ["FailureLines"]
+__all__ = ["FailureLines", "last_line"]
 
 EXAMPLES: Final = 5
 MOST_LINES: Final = 200
@@ -79,7 +79,7 @@ class FailureLines:
 
     def _line(self, tail: JournalTail, place: int, count: int) -> str:
         roll = tail.progress.roll
-        if roll.codes[place] in OWN_WORDS and count < LOOKED_AT and (line := _last_line(tail, roll.ids[place])):
+        if roll.codes[place] in OWN_WORDS and count < LOOKED_AT and (line := last_line(tail.folder, roll.ids[place])):
             return line
         event = tail.event_at(roll.told[place])
         error = getattr(event, "error", None)
@@ -98,10 +98,10 @@ def _failed(codes: bytearray) -> Iterator[int]:
                 place = codes.find(code, place + 1)
 
 
-def _last_line(tail: JournalTail, task: str) -> str:
+def last_line(folder: JobFolder, task: str) -> str:
     """The last line with something in it that a task wrote."""
     try:
-        fd = open_regular(tail.folder.logs / log_name(task))
+        fd = open_regular(folder.logs / log_name(task))
     except (OSError, InvalidInput):
         return ""
     try:
