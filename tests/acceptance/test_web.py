@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -218,7 +218,7 @@ def test_grid_timeline_series_failures_graph_and_history(scene: tuple[Server, Pa
     codes = [{"completed": 2, "failed": 3}[task["status"]] for task in read(folder / "tasks.json")]
     codes[2] = 4  # skipped
     assert list(grid.body) == codes
-    assert grid.headers["x-run"] == read(folder / "state.json")["id"]
+    assert unquote(grid.headers["x-run"]) == read(folder / "state.json")["id"]
     assert int(grid.headers["x-position"]) == (folder / "journal.jsonl").stat().st_size
     packed = server.get(path("grid"), Accept_Encoding="gzip")
     assert packed.headers.get("content-encoding") is None  # too short to be worth it
