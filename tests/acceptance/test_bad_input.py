@@ -174,6 +174,29 @@ def test_secrets_that_cannot_be_passed_on_stop_their_task_alone(
     assert wait_end(write_job(base, "next", [{"command": "true"}]))["state"] == "completed"
 
 
+def test_variables_that_are_no_text_are_passed_on_as_they_are(tmp_path: Path) -> None:
+    """A manager inherits what there is; a folder once visited with a name in Latin-1 is enough (`OLDPWD`)."""
+    (tmp_path / "job.json").write_text('[{"id": "a", "command": "printenv", "args": ["OLDPWD"]}]')
+    command = [sys.executable, "-m", "air_executor", "run", "job.json"]
+    env = {**os.environb, b"OLDPWD": b"/tmp/b\xfccher"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".air-executor/jobs/job/logs/a.log").read_bytes() == b"/tmp/b\xfccher\n"
+
+
+def test_folders_whose_names_are_no_text_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('[{"command": "true"}]')
+    folder = os.fsencode(tmp_path) + b"/b\xfccher"
+    os.mkdir(folder)
+    command = [sys.executable, "-m", "air_executor", "run", "../job.json"]
+    for base, code in ((b"", 6), (os.fsencode(tmp_path) + b"/base", 2)):
+        env = {**os.environb, b"AIR_EXECUTOR_BASE": base}
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr.count(b"\n")) == (code, 1), done.stderr
+        assert b"b\\xfccher" in done.stderr
+        assert b"not UTF-8" in done.stderr
+
+
 def test_script_without_interpreter_line_and_with_a_missing_one(
     base: Path, manager: ManagerProcess, tmp_path: Path
 ) -> None:
