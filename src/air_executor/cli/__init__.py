@@ -76,7 +76,8 @@ def _open_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))
+            stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  (for good)
+            setattr(sys, name, stream)
 
 
 def _fail(text: str, code: int) -> int:
