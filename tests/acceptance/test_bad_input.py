@@ -197,6 +197,21 @@ def test_folders_whose_names_are_no_text_are_refused_in_one_line(tmp_path: Path)
         assert b"not UTF-8" in done.stderr
 
 
+def test_what_no_process_can_be_given_does_not_cost_a_launcher(base: Path, manager: ManagerProcess) -> None:
+    """A launcher that dies takes nothing with it, but is lost to all jobs for a while."""
+    bad = {"nul": {"environment": {"A": "b\0c"}}, "name": {"environment": {"A=B": "c"}}, "folder": {"cwd": "/tmp/\0"}}
+    jobs = {
+        name: write_job(base, name, [{"id": "a", "command": "/bin/true"}], **state) for name, state in bad.items()
+    }
+    for name, folder in jobs.items():
+        assert wait_end(folder)["state"] == "failed", name
+        task = by_id(folder).get("a", {"reason": "not_started"})  # or the job was refused as a whole
+        assert task["reason"] == "not_started", (name, task)
+    long = {"id": "a", "command": "true", "timeout_s": 1e15, "retry_delay_s": 1e15}
+    assert wait_end(write_job(base, "long", [long], deadline_s=1e15))["state"] == "completed"
+    assert "Traceback" not in (base / "manager.log").read_text()
+
+
 def test_script_without_interpreter_line_and_with_a_missing_one(
     base: Path, manager: ManagerProcess, tmp_path: Path
 ) -> None:
