@@ -185,7 +185,7 @@ class AirExecutorClient:
         folder = self._folder(job_name)
         raw = _read_json(folder.state)
         if isinstance(raw, dict) and isinstance(raw.get("state", "waiting"), str):
-            return {"name": job_name, "state": "waiting", **raw}
+            return {"name": job_name, "state": "waiting"} | raw | {"name": job_name}
         return {"id": None, "name": job_name, "state": "waiting"}
 
     def tasks(self, job_name: str, status: str | None = None) -> list[dict[str, Any]]:

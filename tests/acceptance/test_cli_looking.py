@@ -11,6 +11,7 @@ import pytest
 
 from air_executor.cli import shapes
 from air_executor.cli.setup import CONFIG
+from air_executor.client import AirExecutorClient
 from tests.acceptance.command_line import (
     FAILING,
     air_executor,
@@ -142,3 +143,31 @@ def test_a_task_whose_name_is_no_text_and_a_base_of_nobody(tmp_path: Path) -> No
     air_executor("run", "job.json", cwd=tmp_path)
     assert "not valid Unicode" in air_executor("logs", "job", "\udcff", cwd=tmp_path, code=2).stderr
     assert "no base folder" in air_executor("list", "--base", "~nobody-of-that-name", cwd=tmp_path, code=6).stderr
+
+
+def test_views_that_nobody_has_read_yet_may_hold_anything(tmp_path: Path) -> None:
+    air_executor("init", cwd=tmp_path)
+    folder = tmp_path / ".air-executor" / "jobs" / "odd"
+    folder.mkdir()
+    tasks = [
+        {"id": 5, "command": ["x"], "args": 5, "error": [1], "status": "failed", "reason": {}},
+        {"status": ["y"]},
+    ]
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    state = {"name": 5, "state": "working", "progress": [], "created_at": 5, "warnings": {"a": 1}, "error": [1]}
+    (folder / "state.json").write_text(json.dumps(state))
+    for words in (
+        "tasks odd",
+        "tasks odd --json",
+        "list",
+        "list --json",
+        "status",
+        "status odd",
+        "status odd --json",
+    ):
+        assert "odd" in air_executor(*words.split(), cwd=tmp_path).stdout or words.startswith("tasks")
+    client = AirExecutorClient(tmp_path)
+    assert client.get_job("odd")["name"] == "odd"
+    assert (client.progress("odd")["failed"], client.progress("odd")["pending"]) == (1, 1)
+    with manager(tmp_path):
+        assert "has stopped" in air_executor("stop", cwd=tmp_path).stdout
