@@ -18,7 +18,7 @@ from air_executor.errors import BaseUnusable, InvalidInput, JobSealed, NotFound,
 from air_executor.jobfile import JobFile, load_job_file, parse_job
 from air_executor.masking import mask_event
 from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
-from air_executor.names import check_job_name, file_stem, new_job_id
+from air_executor.names import check_job_name, check_task_id, file_stem, new_job_id
 from air_executor.store.files import read_regular, sync_folder, write_atomically
 from air_executor.store.inbox import drop_files, drop_name, drop_records, read_records
 from air_executor.store.journal import JournalFollower
@@ -101,8 +101,8 @@ class AirExecutorClient:
             "updated_at": now,
             "progress": {"total": total, "pending": total, "running": 0, "completed": 0, "failed": 0},
             **job.options,
-            "cwd": os.path.abspath(cwd or "."),
-            "environment": {name: os.environ[name] for name in ENVIRONMENT_OF_CALLER if name in os.environ},
+            "cwd": _text(os.path.abspath(cwd or "."), "the working directory"),
+            "environment": {n: _text(os.environ[n], n) for n in ENVIRONMENT_OF_CALLER if n in os.environ},
         }
         tasks = [_record(raw, spec.id, job.name, now) for raw, spec in zip(job.raw_tasks, job.tasks, strict=True)]
         folder = self.base.job(job.name)
@@ -159,7 +159,7 @@ class AirExecutorClient:
         check_graph(specs)
         records = [{**raw, "id": spec.id} for raw, spec in zip(given, specs, strict=True)]
         for record in records:
-            record.setdefault("cwd", os.getcwd())
+            record.setdefault("cwd", _text(os.getcwd(), "the working directory"))
         if reopen:
             records.insert(0, {"request": "queue", "reopen": True})
         self._drop(folder, records, name)
@@ -185,7 +185,7 @@ class AirExecutorClient:
         folder = self._folder(job_name)
         raw = _read_json(folder.state)
         if isinstance(raw, dict) and isinstance(raw.get("state", "waiting"), str):
-            return {"name": job_name, "state": "waiting", **raw}
+            return {"name": job_name, "state": "waiting"} | raw | {"name": job_name}
         return {"id": None, "name": job_name, "state": "waiting"}
 
     def tasks(self, job_name: str, status: str | None = None) -> list[dict[str, Any]]:
@@ -200,7 +200,8 @@ class AirExecutorClient:
         tasks = self.tasks(job_name)
         counts = {"completed": 0, "running": 0, "failed": 0, "pending": 0}
         for task in tasks:
-            counts[task.get("status", "pending")] += 1
+            status = task.get("status")  # somebody may just have written it by hand
+            counts[status if isinstance(status, str) and status in counts else "pending"] += 1
         return {
             "job_name": job_name,
             "state": state["state"],
@@ -252,6 +253,7 @@ class AirExecutorClient:
     def log_path(self, job_name: str, task_id: str, attempt: int | None = None) -> Path | None:
         """The file with a task's output; None when it has written nothing. `NotFound` for an unknown task."""
         folder = self._folder(job_name)
+        check_task_id(task_id)
         if attempt is not None:
             earlier = folder.log(task_id, attempt)
             if earlier.exists():
@@ -333,6 +335,15 @@ class AirExecutorClient:
 
     def _folder(self, job_name: str) -> JobFolder:
         return self.base.require().existing_job(job_name)
+
+
+def _text(value: str, what: str) -> str:
+    """`value`, which has to stand in a file as text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} {os.fsencode(value)!r}: not UTF-8, and a job's files are") from None
+    return value
 
 
 def _record(raw: dict[str, Any], task_id: str, job_name: str, now: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,10 @@ def _typed(name: str, text: str, default: Any) -> Any:
         if isinstance(default, bool):
             return {"true": True, "false": False}[text.lower()]
         if isinstance(default, int | float):
-            return type(default)(text)
+            value = type(default)(text)
+            if not math.isfinite(value):
+                raise ValueError
+            return value
     except (KeyError, ValueError):
         kind = {"bool": "true or false", "int": "a whole number", "float": "a number"}[type(default).__name__]
         raise InvalidInput(f"param {name!r}: expected {kind}, got {text!r}") from None

@@ -348,7 +348,9 @@ def parse_options(raw: dict[str, Any], where: str = "") -> JobOptions:
         raise InvalidInput(f"{where}.allow_failures: expected {_EXPECTED['allow_failures']}".lstrip("."))
     if options.on_end is not None and not re.fullmatch(r"https?://[!-~]+", options.on_end):
         raise InvalidInput(f"{where}.on_end: expected {_EXPECTED['on_end']}".lstrip("."))
-    for name in options.params:
+    for name, value in options.params.items():
+        if isinstance(value, str):
+            _no_nul(value, f"{where}.params.{name}".lstrip("."))
         if not name.isidentifier() or name.upper().startswith("AIR_EXECUTOR_"):
             raise InvalidInput(
                 f"{where}.params.{name}: expected a name of letters, digits and '_' "

@@ -174,6 +174,44 @@ def test_secrets_that_cannot_be_passed_on_stop_their_task_alone(
     assert wait_end(write_job(base, "next", [{"command": "true"}]))["state"] == "completed"
 
 
+def test_variables_that_are_no_text_are_passed_on_as_they_are(tmp_path: Path) -> None:
+    """A manager inherits what there is; a folder once visited with a name in Latin-1 is enough (`OLDPWD`)."""
+    (tmp_path / "job.json").write_text('[{"id": "a", "command": "printenv", "args": ["OLDPWD"]}]')
+    command = [sys.executable, "-m", "air_executor", "run", "job.json"]
+    env = {**os.environb, b"OLDPWD": b"/tmp/b\xfccher"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".air-executor/jobs/job/logs/a.log").read_bytes() == b"/tmp/b\xfccher\n"
+
+
+def test_folders_whose_names_are_no_text_are_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('[{"command": "true"}]')
+    folder = os.fsencode(tmp_path) + b"/b\xfccher"
+    os.mkdir(folder)
+    command = [sys.executable, "-m", "air_executor", "run", "../job.json"]
+    for base, code in ((b"", 6), (os.fsencode(tmp_path) + b"/base", 2)):
+        env = {**os.environb, b"AIR_EXECUTOR_BASE": base}
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr.count(b"\n")) == (code, 1), done.stderr
+        assert b"b\\xfccher" in done.stderr
+        assert b"not UTF-8" in done.stderr
+
+
+def test_what_no_process_can_be_given_does_not_cost_a_launcher(base: Path, manager: ManagerProcess) -> None:
+    """A launcher that dies takes nothing with it, but is lost to all jobs for a while."""
+    bad = {"nul": {"environment": {"A": "b\0c"}}, "name": {"environment": {"A=B": "c"}}, "folder": {"cwd": "/tmp/\0"}}
+    jobs = {
+        name: write_job(base, name, [{"id": "a", "command": "/bin/true"}], **state) for name, state in bad.items()
+    }
+    for name, folder in jobs.items():
+        assert wait_end(folder)["state"] == "failed", name
+        task = by_id(folder).get("a", {"reason": "not_started"})  # or the job was refused as a whole
+        assert task["reason"] == "not_started", (name, task)
+    long = {"id": "a", "command": "true", "timeout_s": 1e15, "retry_delay_s": 1e15}
+    assert wait_end(write_job(base, "long", [long], deadline_s=1e15))["state"] == "completed"
+    assert "Traceback" not in (base / "manager.log").read_text()
+
+
 def test_script_without_interpreter_line_and_with_a_missing_one(
     base: Path, manager: ManagerProcess, tmp_path: Path
 ) -> None:

@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from air_executor.cli import shapes
 from air_executor.cli.setup import CONFIG
+from air_executor.client import AirExecutorClient
 from tests.acceptance.command_line import (
     FAILING,
     air_executor,
@@ -117,3 +120,54 @@ def test_logs_are_followed_to_the_end_of_the_task(tmp_path: Path) -> None:
             (tmp_path / "go").touch()
             assert os.read(process.stdout.fileno(), 100) == b"\xfftwo"
             assert process.wait(timeout=30) == 0
+
+
+def test_closed_standard_streams_are_no_bug(tmp_path: Path) -> None:
+    """`>&-` closes one: what is opened next would take its place, and Python has no `sys.stdout`."""
+    (tmp_path / "job.json").write_text('[{"id": "a", "command": "echo", "args": ["hi"]}]')
+    line = f"{sys.executable} -m air_executor"
+    for words, code in ((f"{line} run job.json <&- >&- 2>&-", 0), (f"{line} tasks job --json >&-", 0)):
+        done = subprocess.run(
+            ["sh", "-c", words], cwd=tmp_path, capture_output=True, check=False, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+    assert air_executor("logs", "job", "a", cwd=tmp_path).stdout == "hi\n"
+    line_of_errors = subprocess.run(
+        ["sh", "-c", f"{line} status none 2>&-"], cwd=tmp_path, capture_output=True, check=False, timeout=60
+    )
+    assert line_of_errors.returncode == 3
+
+
+def test_a_task_whose_name_is_no_text_and_a_base_of_nobody(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('[{"command": "true"}]')
+    air_executor("run", "job.json", cwd=tmp_path)
+    assert "not valid Unicode" in air_executor("logs", "job", "\udcff", cwd=tmp_path, code=2).stderr
+    assert "no base folder" in air_executor("list", "--base", "~nobody-of-that-name", cwd=tmp_path, code=6).stderr
+
+
+def test_views_that_nobody_has_read_yet_may_hold_anything(tmp_path: Path) -> None:
+    air_executor("init", cwd=tmp_path)
+    folder = tmp_path / ".air-executor" / "jobs" / "odd"
+    folder.mkdir()
+    tasks = [
+        {"id": 5, "command": ["x"], "args": 5, "error": [1], "status": "failed", "reason": {}},
+        {"status": ["y"]},
+    ]
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    state = {"name": 5, "state": "working", "progress": [], "created_at": 5, "warnings": {"a": 1}, "error": [1]}
+    (folder / "state.json").write_text(json.dumps(state))
+    for words in (
+        "tasks odd",
+        "tasks odd --json",
+        "list",
+        "list --json",
+        "status",
+        "status odd",
+        "status odd --json",
+    ):
+        assert "odd" in air_executor(*words.split(), cwd=tmp_path).stdout or words.startswith("tasks")
+    client = AirExecutorClient(tmp_path)
+    assert client.get_job("odd")["name"] == "odd"
+    assert (client.progress("odd")["failed"], client.progress("odd")["pending"]) == (1, 1)
+    with manager(tmp_path):
+        assert "has stopped" in air_executor("stop", cwd=tmp_path).stdout

@@ -286,3 +286,11 @@ def test_merges_that_stand_for_more_than_any_memory(refused, load):
     assert "merges too many keys" in refused("\n".join(lines))
     job = load("tasks:\n- &one {id: a, command: b, env: {A: b}}\n- {<<: *one, id: c}\n")
     assert [(spec.id, spec.env) for spec in job.tasks] == [("a", {"A": "b"}), ("c", {"A": "b"})]
+
+
+def test_params_that_no_variable_and_no_file_can_hold(refused):
+    text = "params: {n: 1.5, t: a}\ntasks: []\n"
+    for value in ("nan", "inf", "1e999"):
+        assert "param 'n': expected a number, got" in refused(text, n=value)
+    assert refused(text, t="a\0b") == "job.yaml: params.t: a NUL character cannot be passed to a process"
+    assert "NUL" in refused('{"params": {"t": "a\\u0000b"}}', "job.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -11,7 +11,7 @@ from air_executor import events as ev
 from air_executor.cli.output import clean
 from air_executor.client import AirExecutorClient
 from air_executor.errors import WaitTimeout
-from air_executor.model import ENDED_STATES, STATES, TaskSpec
+from air_executor.model import ENDED_STATES, STATES, Reason, TaskSpec
 from air_executor.observe.progress import Progress
 from air_executor.store.files import Identity, identity
 from air_executor.store.journal import JournalFollower
@@ -96,15 +96,15 @@ class JobFollower:
                 at=at,
                 task=spec,
                 status=status,
-                reason=task.get("reason"),
-                error=task.get("error"),
+                reason=reason if (reason := task.get("reason")) in get_args(Reason) else None,
+                error=_text(task, "error"),
                 created_at=at,
             )
             self.progress.add(ended)
         progress = self.progress
         progress.state = state["state"] if state["state"] in STATES else "waiting"
-        progress.reason, progress.error = state.get("reason"), state.get("error")
-        progress.created_at, progress.updated_at = state.get("created_at", ""), state.get("updated_at", "")
+        progress.reason, progress.error = _text(state, "reason"), _text(state, "error")
+        progress.created_at, progress.updated_at = _text(state, "created_at") or "", _text(state, "updated_at") or ""
 
     def close(self) -> None:
         self._journal.close()
@@ -185,3 +185,9 @@ class ManagerWatch:
     def gone_s(self) -> float:
         """For how long there has been none."""
         return 0.0 if self._gone_at is None else time.monotonic() - self._gone_at
+
+
+def _text(view: dict[str, Any], key: str) -> str | None:
+    """A text of a view; where nobody has read it yet, anything may stand there."""
+    value = view.get(key)
+    return value if isinstance(value, str) else None

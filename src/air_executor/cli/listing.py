@@ -116,7 +116,8 @@ def _row(task: dict[str, Any], now: float) -> list[str]:
     status = task.get("status") if task.get("status") in get_args(Status) else "pending"
     assert status is not None
     reason = task.get("reason")
-    words = [str(task.get("command") or ""), *map(str, task.get("args") or [])]
+    args = task.get("args")  # where nobody has read it yet, anything may stand there
+    words = [str(task.get("command") or ""), *map(str, args if isinstance(args, list) else [])]
     said = " ".join(words) if task.get("shell") else shlex.join(words)
     text = task.get("error") if status == "failed" else None
     return [
@@ -124,7 +125,7 @@ def _row(task: dict[str, Any], now: float) -> list[str]:
         f"{glyph(status)} {status}" + (f" ({reason})" if reason and status == "failed" else ""),
         _time(task, status, now),
         str(task.get("attempt") or ""),
-        cut(clean(text or said), max(20, terminal_width() // 2)),
+        cut(clean(str(text or said)), max(20, terminal_width() // 2)),
     ]
 
 

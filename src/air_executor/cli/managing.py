@@ -149,10 +149,11 @@ def stop(base: str | None, how: str, timeout: float | None) -> None:
 
 
 def _tell_what_goes_on(base: Any) -> None:
+    from air_executor.cli.listing import job_object
     from air_executor.cli.output import plural
     from air_executor.client import AirExecutorClient
 
     jobs = AirExecutorClient(base.path).jobs()
-    running = sum(job.get("progress", {}).get("running", 0) for job in jobs if job["state"] == "working")
+    running = sum(job["running"] for job in map(job_object, jobs) if job["state"] == "working")
     if running:
         click.echo(f"{plural(running, 'running task')} went on; the next manager takes up what became of them")

@@ -42,6 +42,8 @@ log = logging.getLogger("air_executor.manager")
 PR_SET_CHILD_SUBREAPER: Final = 36
 NO_ROOM_RETRY_S: Final = 0.5
 CLOCK_JUMP_S: Final = 2.0
+LONGEST_POLL_S: Final = 3600.0
+"""`epoll` takes no time-out of a million years."""
 MAX_VALUE_BYTES: Final = 128 * 1024
 """No process gets a longer variable (`MAX_ARG_STRLEN`)."""
 
@@ -246,7 +248,9 @@ class Manager:
             due = min(due, now + wake - time.monotonic())
         if self._syncer.busy:
             due = min(due, now + 0.05)
-        return [fd for fd, _ in self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s)))]
+        return [
+            fd for fd, _ in self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s, LONGEST_POLL_S)))
+        ]
 
     def _hear(self, ready: list[int], now: float) -> None:
         """Signals, notifications, and the slow look round where there are none."""

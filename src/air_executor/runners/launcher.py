@@ -46,6 +46,7 @@ from typing import Any
 PROMOTE_AFTER_S = 0.1
 """A task that runs longer gets its log file under its own name while it runs."""
 SPOOL_SEGMENT_BYTES = 4_000_000
+LONGEST_POLL_S = 3600.0  # `epoll` takes no time-out of a million years
 ALONE_S = 5.0
 """How long an idle launcher waits for a manager."""
 STARTS_A_TURN = 16
@@ -278,7 +279,7 @@ class Launcher:
             due = self.memory_due
         if (self.waiting or self.unspooled) and (due is None or due > self.blocked_until):
             due = self.blocked_until
-        timeout = -1.0 if due is None else max(0.0, due - time.monotonic())
+        timeout = -1.0 if due is None else min(max(0.0, due - time.monotonic()), LONGEST_POLL_S)
         return self.poller.poll(timeout)
 
     def is_idle(self) -> bool:
@@ -507,6 +508,13 @@ class Launcher:
             self.remove_cgroup(task)
             self.running[token] = task
             self.report(task, [error.code, None, "not_started", str(error), None, None, None, time.time()])
+            return ""
+        except ValueError as error:  # NUL, or `=` in the name of a variable: nothing a process can be given
+            self.remove_cgroup(task)
+            self.running[token] = task
+            self.report(
+                task, [126, None, "not_started", f"cannot start {argv[0]!r}: {error}", None, None, None, time.time()]
+            )
             return ""
         except OSError as error:
             self.remove_cgroup(task)

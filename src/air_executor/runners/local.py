@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import logging
 import os
 import pwd
@@ -520,7 +521,10 @@ class LocalRunner:
     def flush(self) -> None:
         for launcher in list(self._launchers.values()):
             if launcher.outgoing:
-                body = _encode(launcher.outgoing)
+                try:
+                    body = _encode(launcher.outgoing)
+                except UnicodeEncodeError:  # variables of the manager's need not be UTF-8; they pass as they are
+                    body = json.dumps(launcher.outgoing).encode()
                 launcher.outgoing.clear()
                 launcher.unsent += len(body).to_bytes(4, "big") + body
             if launcher.unsent:

@@ -45,7 +45,10 @@ class Base:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         """`path`: the folder, or one that holds `.air-executor/`; default `AIR_EXECUTOR_BASE`, else here."""
-        given = Path(path or os.environ.get("AIR_EXECUTOR_BASE") or DEFAULT_BASE).expanduser().absolute()
+        given = Path(path or os.environ.get("AIR_EXECUTOR_BASE") or DEFAULT_BASE)
+        with contextlib.suppress(RuntimeError):  # no such user, or one without a home: then it is a name like others
+            given = given.expanduser()
+        given = given.absolute()
         self.path = given / DEFAULT_BASE if os.path.isdir(given / DEFAULT_BASE) else given
         self.jobs = self.path / "jobs"
         self.runtime = self.path / "runtime"
@@ -65,6 +68,10 @@ class Base:
     def create(self, group: int | None = None) -> None:
         """Make the folder if it is not there: private (0700), or 2770 for the members of `group`."""
         mode = 0o700 if group is None else 0o2770
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            raise BaseUnusable(f"base folder {os.fsencode(self.path)!r}: not UTF-8, and what it holds is") from None
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if group is not None:
