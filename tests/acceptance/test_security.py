@@ -63,6 +63,18 @@ def test_inbox_files_of_others_are_passed_over(base: Path, manager: ManagerProce
     assert list(by_id(base / "jobs/open")) == ["good"]
 
 
+@pytest.mark.parametrize("name", ["inbox", "logs", "inbox/results"])
+def test_a_file_in_the_place_of_a_folder_ends_the_job(base: Path, manager: ManagerProcess, name: str) -> None:
+    folder = base / "jobs" / "job"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("not a folder")
+    (folder / "tasks.json").write_text('[{"command": "true"}]')
+    (folder / "state.json").write_text('{"id": "x"}')
+    state = wait_end(folder)
+    assert state["state"] == "failed"
+    assert str(folder / name) in state["error"]
+
+
 def test_symbolic_links_are_not_followed(base: Path, manager: ManagerProcess, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

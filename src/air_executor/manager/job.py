@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from air_executor import events as ev
-from air_executor.errors import InvalidInput
+from air_executor.errors import BaseUnusable, InvalidInput
 from air_executor.lifecycle import AttemptEnd, Run
 from air_executor.manager.aside import Aside
 from air_executor.manager.foreign import UNREADABLE, ForeignFile, NotReadable, continues, is_ours, open_for_writing
@@ -43,6 +44,8 @@ __all__ = ["ManagedJob"]
 log = logging.getLogger("air_executor.manager")
 
 MAX_RESULT_BYTES: Final = 1_048_576
+NO_FOLDER: Final = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""Something else stands where a folder or file should be, which waiting does not change."""
 STATE_KEYS: Final = OPTION_FIELDS | {
     *("id", "name", "state", "created_at", "updated_at", "progress", "error", "reason", "warnings"),
     *("stopping", "paused", "cwd", "environment"),
@@ -325,6 +328,8 @@ class ManagedJob:
             self._look(now)
             self._complained = None
         except OSError as error:  # most likely there is no room: nothing counts as read yet
+            if error.errno in NO_FOLDER:
+                raise BaseUnusable(f"{error.filename}: {error.strerror}") from error
             if error.strerror != self._complained:
                 self._complained = error.strerror
                 log.warning("job %s: %s", self.name, error)

@@ -22,7 +22,7 @@ NOT_BUILT: Final = (
     "Air-Executor's interface for programs works (see docs), but the dashboard is not built here.\n"
     "It is part of released packages; in a clone, build it with: make dashboard\n"
 )
-_ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_ASSET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
 
 
 @routes.get("/healthz")
