@@ -41,7 +41,7 @@ test-services: # programs the tests use, from Debian
 test: $(VENV)/.dev dashboard test-services ## the fast tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-soak: $(VENV)/.dev ## the long tests
+soak: $(VENV)/.dev dashboard test-services ## the long tests
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 check: lint format-check types ## linter, formatting, types
@@ -59,7 +59,7 @@ format: $(VENV)/.dev ## mend what linter and formatter can mend
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.plot ## the benchmarks (needs a C compiler)
+bench: $(VENV)/.dev ## the benchmarks (needs a C compiler)
 	@command -v $(CC) >/dev/null || { echo "make bench: no C compiler ($(CC)) found; install one or set CC" >&2; exit 1; }
 	@CC="$(CC)" $(BIN)/python -m bench $(ARGS)
 
