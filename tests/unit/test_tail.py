@@ -410,13 +410,25 @@ def test_a_series_stays_short_and_ends_with_the_present() -> None:
     for n in range(100_000):
         counts["completed"] = n
         if n >= series.next_at:
-            series.add(float(n), counts)
-    columns = series.columns(100_000.0, {**counts, "failed": 3})
+            series.add(float(n), counts, n - 0.01)
+    columns = series.columns(100_000.0, {**counts, "failed": 3}, 99_999.9)
     assert 250 < len(columns["t"]) <= 601
     assert columns["completed"][0] == 0
     assert (columns["t"][-1], columns["failed"][-1]) == (100_000.0, 3)
     steps = [b - a for a, b in zip(columns["t"], columns["t"][1:], strict=False)]
     assert max(steps) < 4 * min(steps[:-1])
+
+
+def test_what_holds_for_long_is_no_slope() -> None:
+    series = Series()
+    counts = {"pending": 0, "running": 0, "completed": 0, "failed": 0}
+    series.add(0.0, counts, 0.0)
+    running = {**counts, "running": 4}
+    series.add(60.0, running, 0.05)
+    columns = series.columns(90.0, {**running, "failed": 1}, 60.5)
+    assert columns["t"] == [0.0, 0.05, 60.0, 60.5, 90.0]
+    assert columns["running"] == [0, 4, 4, 4, 4]
+    assert columns["failed"] == [0, 0, 0, 1, 1]
 
 
 def test_memory_is_bounded_by_the_roll() -> None:

@@ -40,9 +40,9 @@ export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
             title="Tasks"
             t={data.t}
             lines={[
-              { label: "total", token: "--muted", values: data.total, dash: [5, 4] },
-              { label: "completed", token: "--fill-completed", values: data.completed, area: true },
-              { label: "failed", token: "--fill-failed", values: data.failed, dash: [2, 2] },
+              { label: "total", token: "--muted", values: data.total, dash: [5, 4], stepped: true },
+              { label: "completed", token: "--fill-completed", values: data.completed, area: true, stepped: true },
+              { label: "failed", token: "--fill-failed", values: data.failed, dash: [2, 2], stepped: true },
             ]}
             format={count}
           />
@@ -50,7 +50,7 @@ export function ChartsTab({ feed, job }: { feed: JobFeed; job: JobDetail }) {
             <Chart
               title="Running at once"
               t={data.t}
-              lines={[{ label: "running", token: "--fill-running", values: data.running, area: true }]}
+              lines={[{ label: "running", token: "--fill-running", values: data.running, area: true, stepped: true }]}
               format={count}
             />
             <Chart
@@ -96,6 +96,8 @@ interface Line {
   values: number[];
   dash?: number[];
   area?: boolean;
+  /** Values that hold until the next one, instead of what passes from one to the other. */
+  stepped?: boolean;
 }
 
 interface ChartProps {
@@ -122,7 +124,7 @@ function Chart({ title, t, lines, format }: ChartProps) {
     const observer = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height: 210 }));
     void import("uplot").then(({ default: UPlot }) => {
       if (gone) return;
-      plot.current = new UPlot(options(element.clientWidth, lines, format), latest.current, element);
+      plot.current = new UPlot(options(UPlot, element.clientWidth, lines, format), latest.current, element);
       observer.observe(element);
     });
     return () => {
@@ -157,7 +159,13 @@ function Chart({ title, t, lines, format }: ChartProps) {
   );
 }
 
-function options(width: number, lines: Line[], format: ChartProps["format"]): uPlot.Options {
+function options(
+  UPlot: typeof uPlot,
+  width: number,
+  lines: Line[],
+  format: ChartProps["format"],
+): uPlot.Options {
+  const stepped = UPlot.paths.stepped?.({ align: 1 });
   const axis = {
     stroke: colour("--muted"),
     grid: { stroke: colour("--line"), width: 1 },
@@ -186,6 +194,7 @@ function options(width: number, lines: Line[], format: ChartProps["format"]): uP
         stroke: colour(line.token),
         width: 1.6,
         points: { show: false },
+        ...(line.stepped && stepped && { paths: stepped }),
         ...(line.dash && { dash: line.dash }),
         ...(line.area && { fill: `${colour(line.token)}22` }),
       })),

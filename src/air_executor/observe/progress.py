@@ -191,7 +191,7 @@ class Progress:
 
     def series_columns(self, now: float) -> dict[str, list[float]]:
         """The counts over time, until `now` or the run's end."""
-        return self.series.columns(now if self._ended_at is None else self._ended_at, self.counts)
+        return self.series.columns(now if self._ended_at is None else self._ended_at, self.counts, self._at)
 
     # ---- events --------------------------------------------------------------------------------
 
@@ -202,9 +202,10 @@ class Progress:
         """
         if event.at != self.updated_at:
             self.updated_at = event.at
-            self._at = from_iso(event.at)
-            if self._at >= self.series.next_at:
-                self.series.add(self._at, self.counts)
+            at = from_iso(event.at)
+            if at >= self.series.next_at:
+                self.series.add(at, self.counts, self._at)
+            self._at = at
         self._position = position
         apply = _APPLY.get(type(event))
         if apply is not None:

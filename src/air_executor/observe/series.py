@@ -20,18 +20,22 @@ class Series:
         """No row is needed before this moment (epoch seconds)."""
         self.rows: list[tuple[float, int, int, int, int]] = []
 
-    def add(self, at: float, counts: dict[str, int]) -> None:
-        """Note `counts` as they are at the moment `at`, which is `next_at` or later."""
-        completed, running, failed = counts["completed"], counts["running"], counts["failed"]
-        self.rows.append((at, counts["pending"] + completed + running + failed, completed, running, failed))
+    def add(self, at: float, counts: dict[str, int], since: float) -> None:
+        """Note `counts`, which have been so `since` a moment, until `at`, which is `next_at` or later."""
+        self.rows += self._held(at, counts, since)
         if len(self.rows) >= MOST:
             del self.rows[1::2]
             self.step_s = max(2 * self.step_s, (at - self.rows[0][0]) / (MOST // 2))
         self.next_at = at + self.step_s
 
-    def columns(self, now: float, counts: dict[str, int]) -> dict[str, list[float]]:
-        """The rows by column, ended by what holds `now`."""
+    def _held(self, at: float, counts: dict[str, int], since: float) -> list[tuple[float, int, int, int, int]]:
+        """What holds at a moment, and when it began to if that was long before: else it would look like a slope."""
         completed, running, failed = counts["completed"], counts["running"], counts["failed"]
-        last = (now, sum(counts.values()), completed, running, failed)
-        rows = [*self.rows, last]
+        rest = (counts["pending"] + completed + running + failed, completed, running, failed)
+        long = at - since >= self.step_s and bool(self.rows) and since > self.rows[-1][0]
+        return [(since, *rest), (at, *rest)] if long else [(at, *rest)]
+
+    def columns(self, now: float, counts: dict[str, int], since: float) -> dict[str, list[float]]:
+        """The rows by column, ended by `counts`, which have been so `since` a moment and are so `now`."""
+        rows = self.rows + self._held(now, counts, since)
         return {name: [row[index] for row in rows] for index, name in enumerate(COLUMNS)}

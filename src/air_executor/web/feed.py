@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,9 +47,9 @@ class Frames:
         self._cells: tuple[tuple[object, ...], bytes] = ((), b"")
 
     def detail(self) -> bytes:
-        """The job in full as it is now."""
+        """The job in full as it is now, or was a second ago at most."""
         tail = self._watched.tail
-        key = (tail, tail.version, self._watched.tellings)
+        key = (tail, tail.version, self._watched.tellings, int(time.monotonic()))
         if self._detail[0] != key:
             self._detail = (key, _encode(self._site.detail(tail)))
         return self._detail[1]
