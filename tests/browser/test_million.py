@@ -58,7 +58,8 @@ def test_a_million_tasks(new_page: Callable[..., Page], tmp_path: Path, watch: W
         began = time.monotonic()
         page.get_by_role("link", name="million").click()
         expect(grid).to_be_visible()
-        assert time.monotonic() - began < 2.0
+        assert (painted_s := time.monotonic() - began) < 1.0, painted_s
+        print(f"grid on the screen after {painted_s:.2f} s")
 
         page.evaluate(FRAMES)
         number = 0
