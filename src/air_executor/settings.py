@@ -137,4 +137,5 @@ def _checked(name: str, value: Any, place: str) -> Any:
     except msgspec.ValidationError as error:
         choices = ", ".join(get_args(kind)) if get_args(kind) and all(type(a) is str for a in get_args(kind)) else ""
         allowed = f" (one of {choices})" if choices else ""
-        raise InvalidInput(f"{place}: setting {name!r}: {str(error).lower()}{allowed}, got {value!r}") from None
+        expected = str(error).lower().removesuffix(", got `str`")  # which says less than the value itself
+        raise InvalidInput(f"{place}: setting {name!r}: {expected}{allowed}, got {value!r}") from None

@@ -58,8 +58,9 @@ def test_a_million_tasks(new_page: Callable[..., Page], tmp_path: Path, watch: W
         began = time.monotonic()
         page.get_by_role("link", name="million").click()
         expect(grid).to_be_visible()
-        assert (painted_s := time.monotonic() - began) < 1.0, painted_s
+        painted_s = time.monotonic() - began
         print(f"grid on the screen after {painted_s:.2f} s")
+        assert painted_s < 1.0
 
         page.evaluate(FRAMES)
         number = 0
