@@ -65,11 +65,12 @@ def test_inbox_files_of_others_are_passed_over(base: Path, manager: ManagerProce
 
 @pytest.mark.parametrize("name", ["inbox", "logs", "inbox/results"])
 def test_a_file_in_the_place_of_a_folder_ends_the_job(base: Path, manager: ManagerProcess, name: str) -> None:
-    folder = base / "jobs" / "job"
-    (folder / name).parent.mkdir(parents=True)
-    (folder / name).write_text("not a folder")
-    (folder / "tasks.json").write_text('[{"command": "true"}]')
-    (folder / "state.json").write_text('{"id": "x"}')
+    folder, new = base / "jobs" / "job", base / "new"
+    (new / name).parent.mkdir(parents=True)
+    (new / name).write_text("not a folder")
+    (new / "tasks.json").write_text('[{"command": "true"}]')
+    (new / "state.json").write_text('{"id": "x"}')
+    new.rename(folder)
     state = wait_end(folder)
     assert state["state"] == "failed"
     assert str(folder / name) in state["error"]

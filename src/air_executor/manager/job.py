@@ -328,7 +328,7 @@ class ManagedJob:
             self._look(now)
             self._complained = None
         except OSError as error:  # most likely there is no room: nothing counts as read yet
-            if error.errno in NO_FOLDER:
+            if error.errno in NO_FOLDER and self.folder.state.exists():  # else it is still being made
                 raise BaseUnusable(f"{error.filename}: {error.strerror}") from error
             if error.strerror != self._complained:
                 self._complained = error.strerror
