@@ -786,7 +786,7 @@ class Launcher:
     # ---- ending --------------------------------------------------------------------------------
 
     def reap(self) -> None:
-        ended = []
+        """Record each end before the next is asked for: those not asked for yet, somebody else may still be told."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -820,38 +820,28 @@ class Launcher:
                 usage.ru_maxrss * 1024 / 1e6,
                 time.time(),
             ]
-            task.end = end
             if task.killed:
+                task.end = end
                 self.lingering[task.token] = task  # reported when its whole group is gone
                 continue
-            ended.append(task)
             if not task.keep_children and lives(pid, task.cgroup):
                 self.left[pid] = Left(time.monotonic() + task.grace_s, task.grace_s, task.cgroup)
                 self.left_due = time.monotonic() + LEFT_POLL_S
                 self.messages.append(f'["left",{task.token},{task.key}]')
-        if ended:
-            self.report_all(ended)
+            self.report(task, end)
 
     def report(self, task: Running, end: list[Any]) -> None:
+        """Settle the log, spool the end, then tell the manager."""
         task.end = end
-        self.report_all([task])
-
-    def report_all(self, tasks: list[Running]) -> None:
-        """Settle logs, spool the ends, then tell the manager."""
-        entries = []
-        for task in tasks:
-            self.settle_log(task)
-            self.remove_cgroup(task)
-            del self.running[task.token]
-            assert task.end is not None
-            end = task.end
-            if end[2] is None and end[4] is not None:
-                text = f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
-            else:
-                text = compact(["x", task.token, *end])
-            entries.append(text)
-        self.spool(("\n".join(entries) + "\n").encode())
-        self.messages += entries
+        self.settle_log(task)
+        self.remove_cgroup(task)
+        del self.running[task.token]
+        if end[2] is None and end[4] is not None:
+            text = f'["x",{task.token},0,null,null,null,{end[4]:.6f},{end[5]:.6f},{end[6]:.3f},{end[7]:.6f}]'
+        else:
+            text = compact(["x", task.token, *end])
+        self.spool(f"{text}\n".encode())
+        self.messages.append(text)
 
     def kill(self, token: int, grace_s: float, why: str) -> None:
         """TERM to the process group; KILL follows after the grace time."""
@@ -974,7 +964,7 @@ class Launcher:
             assert end is not None
             end[2] = task.why
             end[3] = task.why_text or {"timeout": "timed out"}.get(task.why, "cancelled while it ran")
-            self.report_all([task])
+            self.report(task, end)
 
 
 def compact(value: object) -> str:
