@@ -1,0 +1,114 @@
+"""The names of Airflow that moved between 2.10 and 3.x, from where each version has them.
+
+No other file asks for the version.
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any, Final
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+
+def _version() -> tuple[int, int]:
+    """Major and minor version. Asked of the installed package: to ask `airflow.version` would load the settings."""
+    for package in ("apache-airflow-core", "apache-airflow"):
+        try:
+            major, minor, *_ = metadata.version(package).split(".")
+        except metadata.PackageNotFoundError:
+            continue
+        return int(major), int(minor)
+    raise ImportError(
+        "Airflow is not installed in this environment; air_executor.airflow runs inside one (2.10 or 3.x)"
+    )
+
+
+AIRFLOW: Final = _version()
+AIRFLOW_3: Final = AIRFLOW >= (3, 0)
+
+if AIRFLOW_3:
+    from airflow.sdk import (
+        Asset,
+        BaseHook,
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        Connection,
+        PokeReturnValue,
+        Variable,
+        conf,
+    )
+    from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+    )
+else:
+    from airflow.configuration import conf
+    from airflow.datasets import Dataset as Asset
+    from airflow.decorators.base import DecoratedOperator, task_decorator_factory
+    from airflow.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+    )
+    from airflow.hooks.base import BaseHook
+    from airflow.models import BaseOperator, Connection, Variable
+    from airflow.models.baseoperatorlink import BaseOperatorLink
+    from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
+
+TRIGGERS_ARE_KILLED: Final = hasattr(BaseTrigger, "on_kill")
+"""Whether a trigger is told that a user cleared, failed or ended its task; else only a lease ends the job."""
+
+__all__ = [
+    "AIRFLOW",
+    "AIRFLOW_3",
+    "TRIGGERS_ARE_KILLED",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "Asset",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "BaseTrigger",
+    "Connection",
+    "DecoratedOperator",
+    "PokeReturnValue",
+    "TriggerEvent",
+    "Variable",
+    "conf",
+    "gauge",
+    "incr",
+    "task_decorator_factory",
+]
+
+
+def _stats() -> Any:
+    # 2.10 and 3.0 have the object only; later versions have functions of the same names in the SDK.
+    try:
+        from airflow.sdk.observability import stats
+    except ImportError:
+        from airflow.stats import Stats
+
+        return Stats
+    return stats
+
+
+def gauge(name: str, value: float, tags: dict[str, str]) -> None:
+    """Set a gauge of Airflow's metrics, wherever they are sent."""
+    _stats().gauge(name, value, tags=tags)
+
+
+def incr(name: str, tags: dict[str, str]) -> None:
+    """Count one up in Airflow's metrics."""
+    _stats().incr(name, tags=tags)
