@@ -30,7 +30,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import errno
-import fcntl
 import heapq
 import importlib.util
 import json
@@ -55,7 +54,6 @@ LEFT_POLL_S = 0.2
 """Often enough that a group's number cannot have gone to another one in between."""
 MEMORY_POLL_S = 0.25
 MEMORY_POLL_COST = 20.0
-PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 GIVE_UP_AFTER_S = 5.0
 """How long after KILL a process group may still be listed (a process stuck in the kernel)."""
 RETRY_S = 0.5
@@ -81,6 +79,23 @@ STRAYS_COST = 5.0
 SHELL = b"/bin/sh"
 
 
+def load_beside(name: str) -> Any:
+    """A module of the standard library's kind that stands beside this file; this program is no part of a package."""
+    path = os.path.join(os.path.dirname(os.path.realpath(__file__)), f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+groups = load_beside("groups")
+programs = load_beside("programs")
+slots = load_beside("slots")
+strays = load_beside("strays")
+
+
 class Context:
     """What the tasks of one run share."""
 
@@ -94,10 +109,15 @@ class Context:
         self.inbox = folder + b"/inbox/"
         self.cwd = os.fsencode(fields["cwd"])
         self.env = {os.fsencode(k): os.fsencode(v) for k, v in fields["env"].items()}
-        self.free_slots: list[Slot] = []
+        self.free_slots: list[Any] = []
         self.closed = False
         self.found: dict[tuple[bytes, bytes], bytes] = {}
         """(command, PATH) -> the file it was found to be."""
+
+    def find(self, command: bytes, path: bytes) -> bytes:
+        program: bytes = programs.find(command, path)
+        self.found[command, path] = program
+        return program
 
 
 class Running:
@@ -130,7 +150,7 @@ class Running:
         self.key = key
         self.context = context
         self.log = log
-        self.slot: Slot | None = None
+        self.slot: Any = None
         self.pid = 0
         self.started = 0.0
         self.why = ""
@@ -149,19 +169,6 @@ class Running:
         self.end: list[Any] | None = None
 
 
-class Slot:
-    """A log file without a task's name yet; the descriptor is for looking at it, not for writing."""
-
-    __slots__ = ("fd", "name")
-
-    def __init__(self, name: bytes, fd: int) -> None:
-        self.name = name
-        self.fd = fd
-
-    def close(self) -> None:
-        os.close(self.fd)
-
-
 class Left:
     """What is left running of a task that has ended. `due`: when it is asked to end, or made to."""
 
@@ -172,14 +179,6 @@ class Left:
         self.grace_s = grace_s
         self.cgroup = cgroup
         self.asked = False
-
-
-class NotStarted(Exception):
-    """No process could be made; carries the shell's customary exit code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 class Launcher:
@@ -226,7 +225,7 @@ class Launcher:
         self.wants_room = False
         self.messages: list[str] = []
         """JSON texts to send this turn."""
-        self.slot_serial = 0
+        self.logs = slots.Slots(self.name)
         self.cwd = b""
         self.quitting = False
         self.alone_since = time.monotonic()
@@ -376,7 +375,7 @@ class Launcher:
             context = self.contexts.pop(message[1], None)
             if context is not None:
                 context.closed = True
-                self.remove_slots(context)
+                self.logs.remove(context)
         elif kind == "cgroup":
             self.cgroup_parent = self.cgroup_parent or message[1]
         elif kind == "quit":
@@ -504,7 +503,7 @@ class Launcher:
             task.cgroup = self.make_cgroup(token, memory)
         try:
             self.spawn(task, task_id, stem, attempt, argv, cwd, env)
-        except NotStarted as error:
+        except programs.NotStarted as error:
             self.remove_cgroup(task)
             self.running[token] = task
             self.report(task, [error.code, None, "not_started", str(error), None, None, None, time.time()])
@@ -575,14 +574,14 @@ class Launcher:
             try:
                 os.chdir(folder)
             except OSError as error:
-                raise NotStarted(127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}") from None
+                raise programs.NotStarted(
+                    127, f"working directory {os.fsdecode(folder)!r}: {error.strerror}"
+                ) from None
             self.cwd = folder
         command = os.fsencode(argv[0])
         path = full.get(b"PATH", b"/usr/bin:/bin")
-        program = (
-            command if b"/" in command else context.found.get((command, path)) or self.find(context, command, path)
-        )
-        out = self.open_log(task, attempt)
+        program = command if b"/" in command else context.found.get((command, path)) or context.find(command, path)
+        out = self.logs.open(task, attempt)
         try:
             task.started = time.monotonic()
             try:
@@ -590,12 +589,12 @@ class Launcher:
             except FileNotFoundError:
                 if not context.found.pop((command, path), None):
                     raise
-                program = self.find(context, command, path)  # it was moved since
+                program = context.find(command, path)  # it was moved since
                 task.pid = self.make_process(task, program, argv, full, out)
         except BaseException as error:
-            self.give_back_slot(task)
+            self.logs.give_back(task)
             if isinstance(error, OSError):
-                self.explain(error, program, argv)
+                programs.explain(error, program, argv[0])
             raise
         finally:
             os.close(out)
@@ -640,129 +639,8 @@ class Launcher:
             task.cgroup = None
             self.full_cgroups = [group for group in self.full_cgroups if not group.remove()]
 
-    def find(self, context: Context, command: bytes, path: bytes) -> bytes:
-        """Look a bare command up in the task's own PATH, as a shell would."""
-        denied = b""
-        for folder in path.split(b":"):
-            candidate = (folder or b".") + b"/" + command
-            if os.path.isfile(candidate):
-                if os.access(candidate, os.X_OK):
-                    context.found[command, path] = candidate
-                    return candidate
-                denied = denied or candidate
-        text = os.fsdecode(command)
-        if denied:
-            raise NotStarted(126, f"command {text!r}: {os.fsdecode(denied)} is not executable")
-        raise NotStarted(127, f"command {text!r} not found in PATH{hint(text)}")
-
-    def explain(self, error: OSError, program: bytes, argv: list[str]) -> None:
-        """Turn a failed exec into the shell's exit codes and a sentence that says what to do."""
-        text = argv[0]
-        if error.errno == errno.ENOENT:
-            if os.path.exists(program):
-                raise NotStarted(127, f"command {text!r}: the interpreter in its #! line does not exist") from None
-            raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
-        if error.errno == errno.ENOTDIR:
-            raise NotStarted(127, f"command {text!r}: no such file{hint(text)}") from None
-        if error.errno == errno.EACCES:
-            what = "is a directory" if os.path.isdir(program) else "is not executable (chmod +x)"
-            raise NotStarted(126, f"command {text!r} {what}") from None
-        if error.errno == errno.ENOEXEC:
-            raise NotStarted(126, f"command {text!r} is neither a program nor a script with a #! line") from None
-        if error.errno == errno.E2BIG:
-            raise NotStarted(
-                126, f"command {text!r}: arguments and environment are too long for the system"
-            ) from None
-
-    # ---- logs ----------------------------------------------------------------------------------
-
-    def open_log(self, task: Running, attempt: int) -> int:
-        """Open the file that takes the output of an attempt.
-
-        A first attempt writes to a *slot*, a file that gets the task's name when it outlives 100 ms or has
-        written anything; a slot left empty serves the next task, so that silent short tasks cost no file.
-        """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        context = task.context
-        if attempt > 1:
-            self.put_earlier_log_by(context, task.log, attempt)
-            return self.make_log(context, task.log, flags)
-        while context.free_slots:
-            slot = context.free_slots.pop()
-            try:
-                fd = os.open(context.logs + slot.name, flags ^ os.O_CREAT)
-                task.slot = slot
-                return fd
-            except FileNotFoundError:
-                slot.close()  # somebody cleaned up
-        self.slot_serial += 1
-        name = b"@slot-%s-%d" % (self.name, self.slot_serial)
-        try:
-            fd = self.make_log(context, context.logs + name, flags)
-        except FileNotFoundError:
-            os.makedirs(context.logs, exist_ok=True)
-            fd = self.make_log(context, context.logs + name, flags)
-        task.slot = Slot(name, os.open(context.logs + name, os.O_RDONLY | os.O_CLOEXEC))
-        return fd
-
-    def make_log(self, context: Context, path: bytes, flags: int) -> int:
-        fd = os.open(path, flags, 0o660)
-        if context.shared:
-            os.fchmod(fd, 0o660)
-        return fd
-
-    def put_earlier_log_by(self, context: Context, log: bytes, attempt: int) -> None:
-        """Give the log that is there the number of its attempt: not always the last, which may never have begun."""
-        stem = log[:-4]
-        earlier = range(attempt - 1, 0, -1)
-        known = next((n for n in earlier if os.path.exists(stem + b"@%d.log" % n)), 0)
-        try:
-            os.rename(log, stem + b"@%d.log" % min(known + 1, attempt - 1))
-        except FileNotFoundError:  # silent: an empty one keeps the count
-            os.close(
-                self.make_log(context, stem + b"@%d.log" % (attempt - 1), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
-            )
-
-    def give_back_slot(self, task: Running) -> None:
-        if task.slot is not None:
-            task.context.free_slots.append(task.slot)
-            task.slot = None
-
-    def settle_log(self, task: Running) -> None:
-        """Give what a short task wrote the task's name; keep an empty slot that nobody writes to any more."""
-        if task.slot is None:
-            return
-        slot = task.slot
-        try:
-            unused = os.fstat(slot.fd).st_size == 0 and not self.has_writer(slot.fd)
-        except OSError:
-            unused = False
-        if not unused:
-            self.name_log(task)
-        elif task.context.closed:
-            slot.close()
-            os.unlink(task.context.logs + slot.name)
-        else:
-            self.give_back_slot(task)
-
-    def has_writer(self, fd: int) -> bool:
-        """Whether a child that outlived its task still has the file open (a lease is refused then)."""
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except OSError:
-            return True
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return False
-
-    def name_log(self, task: Running) -> None:
-        slot = task.slot
-        if slot is not None:
-            slot.close()
-            with contextlib.suppress(OSError):
-                os.rename(task.context.logs + slot.name, task.log)
-            task.slot = None
-
     def promote(self) -> None:
+        """Give the logs of tasks that have run for a while their names."""
         if not self.young:
             return
         now = time.monotonic()
@@ -773,15 +651,8 @@ class Launcher:
                 break
             done += 1
             if task is not None and task.slot is not None and task.end is None:
-                self.name_log(task)
+                self.logs.name(task)
         del self.young[:done]
-
-    def remove_slots(self, context: Context) -> None:
-        for slot in context.free_slots:
-            slot.close()
-            with contextlib.suppress(OSError):
-                os.unlink(context.logs + slot.name)
-        context.free_slots.clear()
 
     # ---- ending --------------------------------------------------------------------------------
 
@@ -833,7 +704,7 @@ class Launcher:
     def report(self, task: Running, end: list[Any]) -> None:
         """Settle the log, spool the end, then tell the manager."""
         task.end = end
-        self.settle_log(task)
+        self.logs.settle(task)
         self.remove_cgroup(task)
         del self.running[task.token]
         if end[2] is None and end[4] is not None:
@@ -864,8 +735,8 @@ class Launcher:
         task.kill_at = time.monotonic() + grace_s
         task.give_up_at = task.kill_at + GIVE_UP_AFTER_S
         if task.cgroup is None:
-            signal_group(task.pid, signal.SIGTERM)
-            signal_group(task.pid, signal.SIGCONT)
+            groups.signal_group(task.pid, signal.SIGTERM)
+            groups.signal_group(task.pid, signal.SIGCONT)
             self.asked.append(task)
         else:
             task.cgroup.signal(signal.SIGTERM, signal.SIGCONT)
@@ -878,7 +749,7 @@ class Launcher:
         tasks = {task.mark: task for task in self.asked}
         self.asked.clear()
         for mark, pids in self.strays_of(tasks).items():
-            pids = [pid for pid in pids if group_of(pid) != tasks[mark].pid]  # those have been asked
+            pids = [pid for pid in pids if groups.group_of(pid) != tasks[mark].pid]  # those have been asked
             strays.signal_strays(pids, mark, signal.SIGTERM, signal.SIGCONT)
 
     def strays_of(self, marks: Any) -> Any:
@@ -897,7 +768,7 @@ class Launcher:
             if task is None or task.kill_at != due:
                 continue
             if task.killed:
-                signal_group(task.pid, signal.SIGKILL)
+                groups.signal_group(task.pid, signal.SIGKILL)
                 if task.cgroup is not None:
                     task.cgroup.kill()
                 task.forced = True
@@ -921,9 +792,9 @@ class Launcher:
                 number = signal.SIGKILL if left.asked else signal.SIGTERM
                 if left.cgroup is not None:
                     left.cgroup.signal(number, signal.SIGCONT)
-                elif group_lives(pgid):
-                    signal_group(pgid, number)
-                    signal_group(pgid, signal.SIGCONT)
+                elif groups.group_lives(pgid):
+                    groups.signal_group(pgid, number)
+                    groups.signal_group(pgid, signal.SIGCONT)
                 left.asked = True
                 left.due = now + left.grace_s
 
@@ -934,7 +805,7 @@ class Launcher:
             return
         used = {pid: task.cgroup.resident_mb() for pid, task in self.limited.items() if task.cgroup is not None}
         if len(used) < len(self.limited):
-            used |= resident_mb_by_group(self.limited.keys() - used.keys())
+            used |= groups.resident_mb(self.limited.keys() - used.keys())
         for pid, megabytes in used.items():
             task = self.limited[pid]
             if megabytes > task.memory_mb and not task.killed:
@@ -971,68 +842,9 @@ def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def load_beside(name: str) -> Any:
-    """A module of the standard library's kind that stands beside this file; this program is no part of a package."""
-    path = os.path.join(os.path.dirname(os.path.realpath(__file__)), f"{name}.py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-strays = load_beside("strays")
-
-
-def group_of(pid: int) -> int:
-    with contextlib.suppress(ProcessLookupError):
-        return os.getpgid(pid)
-    return 0
-
-
-def signal_group(pgid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pgid, number)
-
-
-def group_lives(pgid: int) -> bool:
-    try:
-        os.killpg(pgid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def lives(pgid: int, cgroup: Any) -> bool:
     """Whether anything of a task lives: in its control group where it has one."""
-    return group_lives(pgid) if cgroup is None else bool(cgroup.populated())
-
-
-def resident_mb_by_group(groups: set[int]) -> dict[int, float]:
-    """Resident memory of the processes of each of these groups together."""
-    used = dict.fromkeys(groups, 0.0)
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        group = int(fields[2])
-        if group in used:
-            used[group] += int(fields[21]) * PAGE_MB
-    return used
-
-
-def hint(command: str) -> str:
-    """For a whole command line put into `command`."""
-    if " " in command.strip():
-        return "; it has spaces: put the words into `args`, or set `shell: true`"
-    return ""
+    return bool(groups.group_lives(pgid)) if cgroup is None else bool(cgroup.populated())
 
 
 def name_of(number: int) -> str:

@@ -28,10 +28,10 @@ from air_executor.lifecycle import AttemptEnd
 from air_executor.names import file_stem
 from air_executor.runners.base import AttemptKey, Launch, RunContext
 from air_executor.runners.cgroups import Cgroup, Cgroups, delegated
+from air_executor.runners.groups import signal_group
 from air_executor.runners.processes import (
     end_by_status,
     has_mark,
-    signal_group,
     stat_fields,
     status_of,
     wait_status,

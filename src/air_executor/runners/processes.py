@@ -12,7 +12,7 @@ from air_executor.lifecycle import AttemptEnd
 from air_executor.runners.pidfd import pidfd_exit_status
 from air_executor.runners.spools import Spooled
 
-__all__ = ["end_by_status", "has_mark", "signal_group", "stat_fields", "status_of", "wait_status"]
+__all__ = ["end_by_status", "has_mark", "stat_fields", "status_of", "wait_status"]
 
 
 def stat_fields(pid: int | str) -> list[str] | None:
@@ -28,11 +28,6 @@ def has_mark(pid: int | str, mark: bytes) -> bool:
         return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
-
-
-def signal_group(pgid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pgid, number)
 
 
 def wait_status(pidfd: int, pid: int) -> int | None:
