@@ -16,7 +16,8 @@ from air_executor.cli.output import clean, clock, cut, duration
 from air_executor.cli.wording import left_text, rate_text
 from air_executor.model import TaskSpec
 from air_executor.observe.pace import Estimate
-from air_executor.observe.report import Said, report
+from air_executor.observe.report import report
+from air_executor.observe.said import Said
 from air_executor.times import to_iso
 
 START = 1_790_000_000.0

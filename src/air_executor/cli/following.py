@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final, get_args
-
-import msgspec
 
 from air_executor import events as ev
 from air_executor.cli.output import clean
@@ -13,16 +12,14 @@ from air_executor.client import AirExecutorClient
 from air_executor.errors import WaitTimeout
 from air_executor.model import ENDED_STATES, STATES, Reason, TaskSpec
 from air_executor.observe.progress import Progress
-from air_executor.store.files import Identity, identity
+from air_executor.observe.said import Said, SaidByTasks
 from air_executor.store.journal import JournalFollower
 from air_executor.times import to_iso
 
-__all__ = ["JobFollower", "ManagerWatch", "Said", "ended_state"]
+__all__ = ["JobFollower", "ManagerWatch", "ended_state"]
 
 VIEW_PATIENCE_S: Final = 5.0
 """How long after the end in the journal the views may take to show it."""
-READING_SHARE: Final = 50.0
-"""`tasks.json` is read again after so many times the time that reading it took."""
 
 
 def ended_state(client: AirExecutorClient, job: str, job_id: str | None = None) -> dict[str, Any] | None:
@@ -33,19 +30,6 @@ def ended_state(client: AirExecutorClient, job: str, job_id: str | None = None) 
         return None
 
 
-class Said(msgspec.Struct):
-    """What a running task has said of itself with `task.progress`."""
-
-    fraction: float = 0.0
-    text: str = ""
-
-
-class _TaskSaid(msgspec.Struct):
-    id: str = ""
-    status: str = "pending"
-    progress: Said | None = None
-
-
 class JobFollower:
     """The progress of a job, or of one run of it, brought up to date by `look`."""
 
@@ -54,15 +38,13 @@ class JobFollower:
         self.job = job
         self.job_id = job_id
         self.progress = Progress()
-        self.said: dict[str, Said] = {}
+        self.said: Mapping[str, Said] = {}
         self.behind = False
         """Whether another run stands where the one asked for has yet to begin."""
         self._folder = client.base.existing_job(job)
         self._journal = JournalFollower(self._folder.journal)
-        self._decoder = msgspec.json.Decoder(list[_TaskSaid])
+        self._saying = SaidByTasks(self._folder)
         self._listening = False
-        self._seen: Identity | None = None
-        self._read_again_at = 0.0
         self._look_at_views_at = 0.0
         self._ended_since: float | None = None
 
@@ -127,26 +109,9 @@ class JobFollower:
                 return {**view, "state": self.progress.state, "error": self.progress.error}
         return state
 
-    def listen(self, wanted: list[str]) -> None:
-        """Bring `said` up to date for these running tasks, as often as the size of `tasks.json` allows."""
-        if not wanted:
-            self.said = {}
-            return
-        began = time.monotonic()
-        if began < self._read_again_at:
-            return
-        seen = identity(self._folder.tasks)
-        if seen is None or seen == self._seen:
-            return
-        self._seen = seen
-        ids = set(wanted)
-        try:
-            tasks = self._decoder.decode(self._folder.tasks.read_bytes())
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-            tasks = []
-        self.said = {t.id: t.progress for t in tasks if t.progress is not None and t.id in ids}
-        now = time.monotonic()
-        self._read_again_at = now + max(0.5, READING_SHARE * (now - began))
+    def listen(self) -> None:
+        """Bring `said` up to date, as often as the size of `tasks.json` allows."""
+        self.said = self._saying.look() if self.progress.running else {}
 
 
 class ManagerWatch:

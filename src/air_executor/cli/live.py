@@ -193,7 +193,7 @@ def _overview(follower: JobFollower, now: float, note: str, width: int, height: 
     lines += _grid(progress, view, width, height)
     failures = _failures(follower, width, max(1, (height - len(lines)) // 3), view)
     room = height - len(lines) - (len(failures[0]) + 2 if failures[0] else 0) - 2
-    follower.listen([task for task, _ in progress.longest_running(max(0, room))])
+    follower.listen()
     running, tasks = _running(follower, now, width, room) if progress.running and room > 0 else ([], [])
     if not (failures[0] and height - len(lines) - (len(running) + 2 if running else 0) >= len(failures[0]) + 2):
         failures = ([], [], "")

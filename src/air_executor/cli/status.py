@@ -14,9 +14,8 @@ from air_executor.cli.output import clean, duration, glyph, print_json
 from air_executor.cli.shapes import OVERVIEW, STATUS
 from air_executor.cli.wording import note_on
 from air_executor.client import AirExecutorClient
-from air_executor.observe.report import SHOWN, Said, report
+from air_executor.observe.report import report
 from air_executor.observe.wording import GLYPHS
-from air_executor.times import to_iso
 
 __all__ = ["status", "status_object"]
 
@@ -39,7 +38,7 @@ def status(base: str | None, job: str | None, as_json: bool) -> None:
     now = time.time()
     pid = client.manager_pid
     if as_json:
-        follower.listen([task for task, _ in follower.progress.longest_running(SHOWN)])
+        follower.listen()
         print_json(status_object(follower, now, pid))
     else:
         _report(follower, now, pid)
@@ -47,73 +46,20 @@ def status(base: str | None, job: str | None, as_json: bool) -> None:
 
 def status_object(follower: JobFollower, now: float, manager_pid: int | None) -> dict[str, Any]:
     """What `status JOB --json` prints; its keys are `shapes.STATUS`."""
-    progress = follower.progress
-    by_reason = progress.failed_by_reason
-    estimate = progress.estimate(now)
-    times = progress.run_times
-    return {
-        "name": follower.job,
-        "id": progress.run_id or None,
-        "state": progress.state,
-        "reason": progress.reason,
-        "error": progress.error,
-        "created_at": progress.created_at or None,
-        "updated_at": progress.updated_at or None,
-        "total_tasks": progress.total,
-        **progress.counts,
-        "skipped": by_reason["skipped"],
-        "cancelled": by_reason["cancelled"],
-        "retries": progress.retries,
-        "percent": round(progress.percent, 2),
-        "open": progress.open,
-        "paused": progress.paused,
-        "stopping": progress.stopping,
-        "warnings": progress.warnings,
-        "elapsed_s": round(progress.elapsed_s(now), 3),
-        "rate_per_s": round(progress.rate(now), 3),
-        "estimate_s": None
-        if estimate is None
-        else {name.removesuffix("_s"): round(value, 1) for name, value in estimate._asdict().items()},
-        "run_time_s": None
-        if not times.count
-        else {
-            "mean": round(times.mean_s, 6),
-            **{f"p{percent}": times.percentile(percent) for percent in (50, 90, 99)},
-            "max": times.max_s,
-            "count": times.count,
-        },
-        "recently_completed": [
-            {"id": e.task, "completed_at": to_iso(e.ended_at), "run_s": e.run_s} for e in progress.recent
-        ],
-        "running_tasks": [_running_object(follower, *task) for task in progress.longest_running(SHOWN)],
-        "failed_tasks": [
-            {"id": f.task, "reason": f.reason, "error": f.error, "exit_code": f.exit_code, "signal": f.signal}
-            for f in progress.last_failures(SHOWN)
-        ],
-        "manager_pid": manager_pid,
-    }
+    from air_executor.observe.objects import job_detail
 
-
-def _running_object(follower: JobFollower, task: str, attempt: Any) -> dict[str, Any]:
-    said = follower.said.get(task)
-    return {
-        "id": task,
-        "started_at": to_iso(attempt.started_at),
-        "attempt": attempt.attempt,
-        "progress": said and said.fraction,
-        "text": said and said.text,
-    }
+    detail = job_detail(follower.progress, follower.job, now, 0, follower.said) | {"manager_pid": manager_pid}
+    return {key: detail[key] for key in STATUS.keys}
 
 
 def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
     progress = follower.progress
-    follower.listen([task for task, _ in progress.longest_running(SHOWN)])
+    follower.listen()
     note = note_on(follower, manager_pid)
     if progress.ended:
         note = "a next run of it waits to begin" if ended_state(follower.client, follower.job) is None else ""
-    said = {task: Said(word.fraction, word.text) for task, word in follower.said.items()}
     plain = glyph("completed") == GLYPHS["completed"][True]
-    click.echo(report(follower.job, progress, now, note=note, said=said, ascii_only=plain), nl=False)
+    click.echo(report(follower.job, progress, now, note=note, said=follower.said, ascii_only=plain), nl=False)
 
 
 def _overview(client: AirExecutorClient, as_json: bool) -> None:

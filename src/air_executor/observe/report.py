@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from air_executor.observe.progress import Progress
+from air_executor.observe.said import Said
 from air_executor.observe.wording import GLYPHS, clean, duration, failure_text, left_text, number
 
-__all__ = ["SHOWN", "TITLE", "Said", "report"]
+__all__ = ["SHOWN", "TITLE", "report"]
 
 TITLE: Final = "Air-Executor Progress Report"
 WIDTH: Final = 70
 SHOWN: Final = 5
-
-
-class Said(NamedTuple):
-    """What a running task has said of itself."""
-
-    fraction: float
-    text: str
 
 
 def report(
