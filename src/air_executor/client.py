@@ -147,7 +147,7 @@ class AirExecutorClient:
         """Queue tasks into a job and return their ids. `reopen` lets a job that has ended go on."""
         folder = self._folder(job_name)
         state = self.get_job(job_name)
-        if state["state"] in ENDED_STATES and not reopen and not self._next_submitted(folder):
+        if state["state"] in ENDED_STATES and not reopen and "submit" not in _waiting_requests(folder):
             raise JobSealed(job_name, state["state"])
         name = drop_name()
         place = name.removesuffix(".drop.jsonl")
@@ -233,17 +233,12 @@ class AirExecutorClient:
             return archived if isinstance(archived, dict) else None
         if state["state"] not in ENDED_STATES:
             return None
-        if job_id is None and self._next_submitted(folder):
+        waiting = _waiting_requests(folder)
+        if "reopen" in waiting or (job_id is None and "submit" in waiting):
             return None
-        return state
-
-    def _next_submitted(self, folder: JobFolder) -> bool:
-        """Whether a next run was submitted that the manager has not begun."""
-        for name in drop_files(folder.inbox):
-            records, _ = read_records(folder.inbox / name, 0, whole=True)
-            if any(b'"request":"submit"' in line[:40] for _, line in records):
-                return True
-        return False
+        # A request that is gone was carried out, and the view that shows it was written before: look once more.
+        state = self.get_job(job_name)
+        return state if state["state"] in ENDED_STATES and job_id in (None, state.get("id")) else None
 
     def logs(self, job_name: str, task_id: str, attempt: int | None = None) -> str:
         """What a task's last (or given) attempt has written so far; undecodable bytes are replaced."""
@@ -335,6 +330,19 @@ class AirExecutorClient:
 
     def _folder(self, job_name: str) -> JobFolder:
         return self.base.require().existing_job(job_name)
+
+
+def _waiting_requests(folder: JobFolder) -> set[str]:
+    """What an ended job was asked that no manager has carried out: `submit` a next run, `reopen` this one."""
+    found = set()
+    for name in drop_files(folder.inbox):
+        records, _ = read_records(folder.inbox / name, 0, whole=True)
+        for _, line in records:
+            if b'"request":"submit"' in line[:40]:
+                found.add("submit")
+            elif b'"request":"retry"' in line[:40] or b'"reopen":true' in line[:40]:
+                found.add("reopen")
+    return found
 
 
 def _text(value: str, what: str) -> str:

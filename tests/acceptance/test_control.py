@@ -355,3 +355,23 @@ def test_idle_manager_costs_nothing(base: Path, manager: ManagerProcess) -> None
     before = cpu_s()
     time.sleep(3.0)
     assert cpu_s() - before < 0.06, sys.version
+
+
+def test_wait_after_a_retry_waits_for_the_new_end(base: Path, manager: ManagerProcess, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    client = AirExecutorClient(base)
+    tasks = [{"id": f"t{n}", "command": "sh", "args": ["-c", f"sleep 0.05; test -e {marker}"]} for n in range(2)]
+    job_id = client.create_job("again", tasks)
+    assert client.wait("again", 60)["state"] == "failed"
+    for ask in (
+        lambda: client.retry("again"),
+        lambda: client.queue_tasks("again", [{"command": "true"}], reopen=True),
+    ):
+        for given in (None, job_id):
+            before = client.get_job("again")["updated_at"]
+            ask()
+            state = client.wait("again", 60, job_id=given)
+            assert (state["state"], state["updated_at"] > before) == ("failed", True)
+    marker.touch()
+    client.retry("again")
+    assert client.wait("again", 60)["state"] == "completed"

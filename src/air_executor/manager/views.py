@@ -66,6 +66,7 @@ class JobViews:
         self._cost_s = 0.0
         self._tasks_due = 0.0
         self._state_due = 0.0
+        self._hurried = False
         self.refused: str | None = None
         """Why the last write failed; None when it did not."""
 
@@ -83,6 +84,10 @@ class JobViews:
         self._state_changed = True
         if tasks:
             self._tasks_changed = True
+
+    def hurry(self) -> None:
+        """Write `state.json` in this turn, before anything else."""
+        self._hurried = True
 
     def touch_task(self, order: int) -> None:
         """Note that the task at this place of the list has changed."""
@@ -103,7 +108,11 @@ class JobViews:
 
     def due(self, run: Run, now: float) -> float | None:
         """When the next piece is to be written; None when both views are up to date."""
-        if self._rendering is not None or (run.ended and (self._tasks_changed or self._state_changed)):
+        if (
+            self._hurried
+            or self._rendering is not None
+            or (run.ended and (self._tasks_changed or self._state_changed))
+        ):
             return now
         due = [self._tasks_due] if self._tasks_changed else []
         if self._state_changed:
@@ -112,6 +121,10 @@ class JobViews:
 
     def write(self, run: Run, now: float) -> None:
         """Write what is due, for a few milliseconds at most."""
+        if self._hurried:
+            self._hurried = False
+            if not run.ended and not self.state.changed():
+                self._write_state(run, now)
         if self._rendering is None and self._tasks_changed and (run.ended or now >= self._tasks_due):
             self._tasks_changed = False
             self._cost_s = 0.0
