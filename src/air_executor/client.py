@@ -6,6 +6,7 @@ No manager has to be running for requests to be accepted; they are on disk when 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from air_executor.masking import mask_event
 from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
 from air_executor.names import check_job_name, check_task_id, file_stem, new_job_id
 from air_executor.store.files import read_regular, sync_folder, write_atomically
-from air_executor.store.inbox import drop_files, drop_name, drop_records, read_records
+from air_executor.store.inbox import RENEW_SUFFIX, drop_files, drop_name, drop_records, read_records
 from air_executor.store.journal import JournalFollower
 from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
@@ -311,6 +312,21 @@ class AirExecutorClient:
         """Let a paused job go on."""
         self._request(job_name, {"request": "resume"})
 
+    def renew(self, job_name: str, *, job_id: str | None = None) -> None:
+        """Say that somebody still waits for a job with `lease_s`; with `job_id`, for that run of it.
+
+        Has no effect on a job that has ended, and none that would outlive the manager.
+        """
+        folder = self._folder(job_name)
+        suffix = f"-{hashlib.sha256((job_id or '').encode()).hexdigest()[:12]}{RENEW_SUFFIX}"
+        if any(name.endswith(suffix) for name in drop_files(folder.inbox)):
+            return  # nobody has read the last one yet: the lease begins anew when somebody does
+        state = self.get_job(job_name)
+        if state["state"] in ENDED_STATES and (job_id is None or state.get("id") == job_id):
+            return
+        record = {"request": "renew", **({} if job_id is None else {"run": job_id})}
+        self._drop(folder, [record], f"{time.time_ns():020d}{suffix}", durable=False)
+
     def retry(self, job_name: str, tasks: Iterable[str] | None = None) -> None:
         """Give failed tasks another go, all or those named; skipped tasks come back with what they need."""
         ids = None if tasks is None else list(tasks)
@@ -321,10 +337,12 @@ class AirExecutorClient:
     def _request(self, job_name: str, record: dict[str, Any]) -> None:
         self._drop(self._folder(job_name), [record])
 
-    def _drop(self, folder: JobFolder, records: list[dict[str, Any]], name: str | None = None) -> None:
+    def _drop(
+        self, folder: JobFolder, records: list[dict[str, Any]], name: str | None = None, *, durable: bool = True
+    ) -> None:
         try:
             folder.create()
-            drop_records(folder.inbox, records, name, self.base.file_mode)
+            drop_records(folder.inbox, records, name, self.base.file_mode, durable=durable)
         except OSError as error:
             raise BaseUnusable(f"cannot write to {folder.inbox}: {error.strerror}") from error
 

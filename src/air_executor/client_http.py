@@ -191,6 +191,9 @@ class HttpClient(AirExecutorClient):
     def resume(self, job_name: str) -> None:
         self._post(f"{_job(job_name)}/resume")
 
+    def renew(self, job_name: str, *, job_id: str | None = None) -> None:
+        self._post(f"{_job(job_name)}/renew", {} if job_id is None else {"run": job_id})
+
     def retry(self, job_name: str, tasks: Iterable[str] | None = None) -> None:
         self._post(f"{_job(job_name)}/retry", {} if tasks is None else {"tasks": list(tasks)})
 
@@ -257,6 +260,8 @@ def _task(job: str, task: str) -> str:
 
 
 def _state(job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job with the counts where `state.json` has them."""
+    """A job with its counts and its origin where `state.json` has them."""
     counts = {key: job[key] for key in ("pending", "running", "completed", "failed")}
-    return {**job, "progress": {"total": job["total_tasks"], **counts}}
+    state = {**job, "progress": {"total": job["total_tasks"], **counts}}
+    origin = job.get("options", {}).get("origin")
+    return state if origin is None else {**state, "origin": origin}

@@ -368,6 +368,10 @@ class Manager:
         if id(run) not in self._by_run:
             self._register(job, run)
         run.check_deadline(now)
+        if run.lease_is_over(now):
+            job.inbox.touch()
+            job.look(now)  # it may have been renewed while this loop was busy
+            run.check_lease(now)
         if run.idle:
             self._settle(job, run, now)
         self._stop_attempts(job, run)

@@ -126,6 +126,16 @@ async def close(site: TheSite, name: JobName) -> Response:
     return await _ask(site, name, "close")
 
 
+@routes.post("/jobs/{name}/renew")
+async def renew(site: TheSite, name: JobName, body: Body) -> Response:
+    """Say that somebody still waits for a job with `lease_s`, or for one `run` of it. One that has ended stays so."""
+    run = body.get("run")
+    if run is not None and not isinstance(run, str):
+        raise InvalidInput("run: expected the id of a run")
+    await asyncio.to_thread(AirExecutorClient(site.base.path).renew, name, job_id=run)
+    return Json({}, status_code=202)
+
+
 async def _ask(site: Site, name: str, request: str) -> Response:
     tail = await _going_on(site, name)
     await _leave(site, tail.folder, [{"request": request}])

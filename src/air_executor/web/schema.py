@@ -288,6 +288,10 @@ class SomeTasks(Struct):
     tasks: list[str] = []
 
 
+class OneRun(Struct):
+    run: str = ""
+
+
 BYTES: Final = {"type": "string", "format": "binary"}
 TEXTS: Final = {"type": "string"}
 NDJSON: Final = "application/x-ndjson"
@@ -323,13 +327,16 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
     ("post", "/jobs/{name}/pause"): (202, Accepted),
     ("post", "/jobs/{name}/resume"): (202, Accepted),
     ("post", "/jobs/{name}/close"): (202, Accepted),
+    ("post", "/jobs/{name}/renew"): (202, Accepted),
 }
 BODIES: Final[dict[str, type]] = {
     "/jobs": NewJob,
     "/jobs/{name}/tasks": NewTasks,
     "/jobs/{name}/cancel": SomeTasks,
     "/jobs/{name}/retry": SomeTasks,
+    "/jobs/{name}/renew": OneRun,
 }
+BODY_MAY_MISS: Final = frozenset({"/jobs/{name}/retry", "/jobs/{name}/renew"})
 MEANINGS: Final = {
     200: "As asked",
     201: "Made; it is on disk",
@@ -386,7 +393,7 @@ def _describe_operation(path: str, method: str, operation: dict[str, Any], by_ki
         operation["parameters"] = [*operation.get("parameters", ()), _GUARD]
         if path in BODIES:
             body = by_kind[repr(BODIES[path])]
-            operation["requestBody"] = {"required": path != "/jobs/{name}/retry", "content": _json(body)}
+            operation["requestBody"] = {"required": path not in BODY_MAY_MISS, "content": _json(body)}
     if path.endswith("/log"):
         answers[200] |= {EVENTS: {"schema": TEXTS}}
         answers[206] = content
