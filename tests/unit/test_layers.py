@@ -27,6 +27,7 @@ LAYERS = {
     "client": 3,
     "client_http": 3,
     "task": 3,
+    "private_manager": 3,
     "observe": 4,
     "cli": 5,
     "web": 5,
