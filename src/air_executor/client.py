@@ -25,6 +25,7 @@ from air_executor.store.inbox import RENEW_SUFFIX, drop_files, drop_name, drop_r
 from air_executor.store.journal import JournalFollower
 from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
+from air_executor.store.results import completed_results
 from air_executor.times import to_iso
 
 __all__ = ["AirExecutorClient"]
@@ -271,6 +272,11 @@ class AirExecutorClient:
             if event["type"] in ("TaskQueued", "TaskImported") and event["task"]["id"] == task_id:
                 return {"status": "pending", "attempt": 0, **event["task"]}
         raise NotFound(f"no task {task_id!r} in job {job_name!r}; `air-executor tasks` shows those there are")
+
+    def results(self, job_name: str, group: str | None = None) -> dict[str, Any]:
+        """What the completed tasks of a job left as results (of one group, or of all): task id -> value,
+        in order of queueing. Up to date while the job runs."""
+        return completed_results(self._folder(job_name).journal, group)
 
     def events(self, job_name: str, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         """The journal's events as objects; with `follow`, new ones as they come until the job has ended."""

@@ -164,6 +164,10 @@ class HttpClient(AirExecutorClient):
         task: dict[str, Any] = self._get(_task(job_name, task_id))
         return task
 
+    def results(self, job_name: str, group: str | None = None) -> dict[str, Any]:
+        results: dict[str, Any] = self._get(f"{_job(job_name)}/results", group=group)["results"]
+        return results
+
     def events(self, job_name: str, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         connection, answer = self._open("GET", f"{_job(job_name)}/journal", {"follow": int(follow)})
         try:

@@ -252,6 +252,10 @@ class Runs(Struct):
     runs: list[Run]
 
 
+class Results(Struct):
+    results: dict[str, Any]
+
+
 class End(Struct):
     ended: bool
     state: dict[str, Any] | None
@@ -308,6 +312,7 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
     ("get", "/jobs/{name}/journal"): (200, (NDJSON, TEXTS)),
     ("get", "/jobs/{name}/end"): (200, End),
     ("get", "/jobs/{name}/progress"): (200, Progress),
+    ("get", "/jobs/{name}/results"): (200, Results),
     ("get", "/jobs/{name}/tasks"): (200, Tasks),
     ("get", "/jobs/{name}/tasks/{id}"): (200, Task),
     ("get", "/jobs/{name}/tasks/{id}/log"): (200, ("text/plain; charset=utf-8", TEXTS)),
