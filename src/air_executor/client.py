@@ -19,7 +19,7 @@ from air_executor.errors import BaseUnusable, InvalidInput, JobSealed, NotFound,
 from air_executor.jobfile import JobFile, load_job_file, parse_job
 from air_executor.masking import mask_event
 from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
-from air_executor.names import check_job_name, check_task_id, file_stem, new_job_id
+from air_executor.names import check_job_id, check_job_name, check_task_id, file_stem, new_job_id
 from air_executor.store.files import read_regular, sync_folder, write_atomically
 from air_executor.store.inbox import RENEW_SUFFIX, drop_files, drop_name, drop_records, read_records
 from air_executor.store.journal import JournalFollower
@@ -65,14 +65,16 @@ class AirExecutorClient:
         tasks: Iterable[Mapping[str, Any]] = (),
         *,
         cwd: str | os.PathLike[str] | None = None,
+        job_id: str | None = None,
         **options: Any,
     ) -> str:
         """Make a job and return its id. `options` are the keys of a job file (`max_parallel=4`, `open=True`, …).
 
         Where a job of that name exists this is its next run; it starts when the present one has ended.
+        With a `job_id` of one's own the call can be repeated: a run of that id begins once.
         """
         job = parse_job({"name": job_name, "tasks": [dict(t) for t in tasks], **options}, job_name, {})
-        return self._submit(job, cwd)
+        return self._submit(job, cwd, job_id)
 
     def submit_file(
         self,
@@ -90,10 +92,10 @@ class AirExecutorClient:
             job.options["open"] = open
         return job.name, self._submit(job, None)
 
-    def _submit(self, job: JobFile, cwd: str | os.PathLike[str] | None) -> str:
-        self.base.create()
+    def _submit(self, job: JobFile, cwd: str | os.PathLike[str] | None, job_id: str | None = None) -> str:
         now = to_iso(time.time())
-        job_id = new_job_id(now)
+        job_id = new_job_id(now) if job_id is None else check_job_id(job_id)
+        self.base.create()
         total = len(job.tasks)
         state = {
             "id": job_id,

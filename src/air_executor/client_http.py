@@ -71,10 +71,13 @@ class HttpClient(AirExecutorClient):
         tasks: Iterable[Mapping[str, Any]] = (),
         *,
         cwd: str | os.PathLike[str] | None = None,
+        job_id: str | None = None,
         **options: Any,
     ) -> str:
         """Make a job and return its id. Without `cwd` tasks run where the server's base folder lies."""
         body = {"name": job_name, "tasks": [dict(task) for task in tasks], **options}
+        if job_id is not None:
+            body["id"] = job_id
         if cwd is not None:
             body["cwd"] = os.fspath(cwd)
         made: str = self._post("/jobs", body)["id"]

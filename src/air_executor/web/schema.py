@@ -278,6 +278,7 @@ class NewJob(Struct):
     """And all other keys of a job file."""
 
     name: str
+    id: str | None = None
     tasks: list[dict[str, Any]] = []
     cwd: str = ""
 
