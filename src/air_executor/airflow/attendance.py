@@ -130,7 +130,7 @@ class Attendance:
                 raise AirflowException(
                     f"nobody began job {self._job_name!r} within {PICK_UP_S:.0f} s: the manager of "
                     f"{self._client.base} is said to run on {self._elsewhere()}; what {os.uname().nodename} sees "
-                    "there is probably another folder of that name. Share it between them, or use a server (`air-executor serve`)"
+                    "there is probably another folder of that name: share it, or use a server (`air-executor serve`)"
                 )
             self._log.warning("nobody began job %r within %d s", self._job_name, PICK_UP_S)
             self._start()
