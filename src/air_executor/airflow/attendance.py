@@ -97,7 +97,7 @@ class Attendance:
         from air_executor.private_manager import ensure_manager
 
         try:
-            pid = ensure_manager(self._client.base.path)
+            pid = ensure_manager(self._client.base, environment=os.environ)
         except AirExecutorError as error:
             raise AirflowException(
                 f"no manager works on {self._client.base}, and none can be started: {error}"
