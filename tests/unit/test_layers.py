@@ -28,6 +28,7 @@ LAYERS = {
     "client_http": 3,
     "task": 3,
     "observe": 4,
+    "dags": 4,
     "cli": 5,
     "web": 5,
     "airflow": 5,
