@@ -45,13 +45,19 @@ WORDS: Final = {"dag": "DAG file", "module": "module", "data": "data"}
 WHAT: Final = {"kept": "kept, no longer in the folder", "left": "left, somebody else's by now"}
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def dags() -> None:
     """Bring DAG files to an Airflow."""
 
 
 @dags.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("airflow_dags"))
+@click.argument(
+    "folder",
+    required=False,
+    type=click.Path(path_type=Path),
+    envvar="AIR_EXECUTOR_DAGS",
+    default=Path("airflow_dags"),
+)
 @click.option("--copy", "mode", flag_value="copy", default="copy", help="Deploy copies [default].")
 @click.option("--symlink", "mode", flag_value="symlink", help="Deploy links to the files in FOLDER.")
 @click.option(
@@ -67,7 +73,7 @@ def dags() -> None:
 )
 @click.option(
     "--dags-folder",
-    metavar="FOLDER",
+    metavar="PATH",
     type=click.Path(path_type=Path),
     help="Where DAGs go [default: what the target's configuration says].",
 )
@@ -97,7 +103,9 @@ def dags() -> None:
 )
 @json_option(SYNC)
 def sync(folder: Path, as_json: bool, airflow: str | None, mode: str, **given: Any) -> int:
-    """Bring a folder of DAG files (default: airflow_dags) to the DAGs folder of an Airflow.
+    """Bring a folder of DAG files to the DAGs folder of an Airflow.
+
+    FOLDER is AIR_EXECUTOR_DAGS, else airflow_dags, where it is not given.
 
     What goes along: the files that the target takes for DAG files, the modules of FOLDER that they name, and
     files that are not Python. Before anything changes, every DAG file is imported by the target's own
@@ -167,16 +175,14 @@ def _show(result: Result, problems: Iterable[Problem | str]) -> None:
         return
     rows = [[clean(c.file), WORDS[c.kind], WHAT.get(c.what, c.what), clean(" ".join(c.dags))] for c in result.changes]
     print_table(["FILE", "KIND", "CHANGE", "DAGS"], rows)
-    for name in result.left_out:
-        click.echo(f"{clean(name)} is left out: no deployed file names it")
+    if result.left_out:
+        click.echo(f"left out, since no deployed file names them: {clean(', '.join(result.left_out))}")
     for dag in result.deleted_dags:
         click.echo(f"{clean(dag)}: its records are deleted")
     for dag in result.unpaused_dags:
         click.echo(f"{clean(dag)}: unpaused")
     counts = Counter(change.what for change in result.changes)
-    parts = ", ".join(f"{counts[what]} {WHAT.get(what, what)}" for what in get_args(What) if counts[what])
-    verb = "would be brought" if result.dry_run else "brought"
-    click.echo(
-        f"{plural(len(result.changes), 'file')} {verb} to {clean(str(result.dags_folder))} "
-        f"(Airflow {result.version}): {parts}"
-    )
+    parts = ", ".join(f"{counts[what]} {what}" for what in get_args(What) if counts[what])
+    where = f"{clean(str(result.dags_folder))} (Airflow {result.version})"
+    would = "; nothing was done (--dry-run)" if result.dry_run else ""
+    click.echo(f"{plural(len(result.changes), 'file')} in {where}: {parts}{would}")

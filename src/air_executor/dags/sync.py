@@ -107,7 +107,10 @@ def sync(
         new = _next_manifest(old, plan, checked.others, target, result)
         if options.dry_run:
             return
-        _deploy(target, new, snapshot, plan)
+        if plan.rewrite or _differ(old, new):
+            _deploy(target, new, snapshot, plan)
+        else:
+            target.mend()
         result.deployed = True
         if options.cleanup and new.stale_dags:
             _forget(airflow, target, new, result)
@@ -187,6 +190,11 @@ def _next_manifest(old: Manifest, plan: Plan, others: dict[str, str], target: Da
     )
     gone = {*old.dags, *old.stale_dags} - set(new.dags) - set(others)
     return msgspec.structs.replace(new, stale_dags=tuple(sorted(gone)))
+
+
+def _differ(old: Manifest, new: Manifest) -> bool:
+    same = ("files", "folders", "stale_dags", "mode", "source")
+    return any(getattr(old, name) != getattr(new, name) for name in same)
 
 
 def _deploy(target: DagsFolder, new: Manifest, snapshot: Snapshot, plan: Plan) -> None:
