@@ -22,9 +22,9 @@ INTRODUCTION = """\
 `air-executor` and `python -m air_executor` are the same. Every command takes `--help`.
 
 **The base folder.** Every command that works on jobs takes `--base FOLDER`, before or after its
-name: the base folder, or the one that holds `.air-executor`. Without it `AIR_EXECUTOR_BASE` counts, else `.air-executor`
-in the working directory. Commands that bring work (`run`, `submit`, `start`, `manager`, `demo`,
-`init`) make it where it is missing.
+name: the base folder, or the one that holds `.air-executor`. Without it `AIR_EXECUTOR_BASE` counts,
+else `.air-executor` in the working directory. Commands that bring work (`run`, `submit`, `start`,
+`manager`, `demo`, `init`) make it where it is missing.
 
 **Output.** Results go to standard output, hints and errors to standard error. An error is one line
 that begins with `air-executor: error:`. On a terminal `run`, `watch` and `submit --wait` draw their
