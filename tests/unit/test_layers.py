@@ -29,6 +29,7 @@ LAYERS = {
     "task": 3,
     "private_manager": 3,
     "observe": 4,
+    "dags": 4,
     "cli": 5,
     "web": 5,
     "airflow": 5,
