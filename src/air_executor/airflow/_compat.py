@@ -5,6 +5,7 @@ No other file asks for the version.
 
 from __future__ import annotations
 
+import sys
 from importlib import metadata
 from typing import Any, Final
 
@@ -101,7 +102,18 @@ def _stats() -> Any:
         from airflow.stats import Stats
 
         return Stats
+    _begin(stats)
     return stats
+
+
+def _begin(stats: Any) -> None:
+    """Only a task's process sets up the SDK's metrics; in a triggerer they would be sent nowhere."""
+    inner = sys.modules[stats.gauge.__module__]
+    if getattr(inner, "_factory", inner) is None:
+        from airflow.sdk.observability.metrics import stats_utils
+
+        legacy = conf.getboolean("metrics", "legacy_names_on", fallback=True)
+        stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=legacy)
 
 
 def gauge(name: str, value: float, tags: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from air_executor.errors import AirExecutorError, BaseUnusable
+from air_executor.errors import BaseUnusable, NotFound
 from air_executor.observe.progress import Progress
 from air_executor.observe.report import hindrance, report
 from air_executor.observe.said import SaidByTasks
@@ -182,5 +182,5 @@ class ServerAccount:
     def _is_there(self, run_id: str | None) -> bool:
         try:
             return run_id is None or self._client.get_job(self._name).get("id") == run_id
-        except AirExecutorError:
+        except NotFound:
             return False
