@@ -65,6 +65,13 @@ class HttpClient(AirExecutorClient):
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same server, asked with the same token."""
+        return isinstance(other, HttpClient) and (self.url, self._headers) == (other.url, other._headers)
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
     # ---- making and feeding jobs ---------------------------------------------------------------
 
     def create_job(

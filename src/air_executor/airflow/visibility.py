@@ -156,6 +156,7 @@ class Reporter:
         self._reported: tuple[float, Counts] | None = None
         self._gauges: tuple[float, Counts] | None = None
         self._complained: set[str] = set()
+        self._closed = False
 
     # ---- while it runs --------------------------------------------------------------------------
 
@@ -250,6 +251,10 @@ class Reporter:
             return []
         return snapshots(self._series.columns(time.time(), _as_dict(self._counts), self._changed_at))
 
+    def close(self) -> None:
+        """Show nothing any more; for a report that is still at work elsewhere when there is an end of it."""
+        self._closed = True
+
     # ---- the ways out ---------------------------------------------------------------------------
 
     def _print(self, state: Mapping[str, Any], counts: Counts) -> None:
@@ -261,8 +266,9 @@ class Reporter:
                 self._complain(f"only the counts can be shown: {_line(error)}")
         if text is None:
             text = f"job {self._name}: {state.get('state', 'waiting')}, {counts} ({counts.percent:g}% completed)"
-        for line in text.splitlines():
-            self._log.info("%s", line)
+        if not self._closed:
+            for line in text.splitlines():
+                self._log.info("%s", line)
 
     def _set(self, counts: Counts) -> None:
         if self._push is None:
@@ -282,7 +288,8 @@ class Reporter:
             return
         try:
             for key, value in values.items():
-                self._push(key, value)
+                if not self._closed:
+                    self._push(key, value)
         except Exception as error:  # whatever an XCom backend raises
             self._complain(f"XCom cannot be set: {_line(error)}")
 
@@ -310,7 +317,7 @@ class Reporter:
 
     def _complain(self, text: str) -> None:
         kind = text.partition(":")[0]
-        if kind not in self._complained:
+        if kind not in self._complained and not self._closed:
             self._complained.add(kind)
             self._log.warning("job %s: %s", self._name, text)
 
