@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -22,7 +21,7 @@ __all__ = ["AirExecutorJobTrigger"]
 KILL_S: Final = 10.0
 ARGUMENTS: Final = (
     "job_name", "job_id", "air_executor_conn_id", "base_path", "poll_interval", "visibility", "cancel_on_kill",
-    "lease_s", "manager", "patience_s", "after_end",
+    "lease_s", "manager", "patience_s",
 )  # fmt: skip
 
 
@@ -47,14 +46,12 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
         lease_s: float | None = None,
         manager: Literal["auto", "required"] | None = None,
         patience_s: float = PATIENCE_S,
-        after_end: str | None = None,
     ) -> None:
         """`job_id`: wait for this run, even if another follows; else for an end with no next run in line.
 
         `poll_interval`: how often progress is looked at; an end is told at once. `lease_s`: renew the job's lease at
         a third of it. `manager="auto"`: start a manager where there is none for a while. `patience_s`: how long a
-        server or folder may be out of reach. `after_end`: the `updated_at` of an end that does not count, since the
-        job was told to go on after it.
+        server or folder may be out of reach.
         """
         super().__init__()
         self.job_name = job_name
@@ -67,7 +64,6 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
         self.lease_s = lease_s
         self.manager = manager
         self.patience_s = patience_s
-        self.after_end = after_end
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         kind = type(self)
@@ -108,8 +104,6 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
             url or str(client.base),
             limit_s=self.patience_s,
             remote=url is not None,
-            after_end=self.after_end,
-            now=time.monotonic(),
         )
         auto = self.manager == "auto"
         async with watching(client, self.job_name, self.job_id, rest_s=self.poll_interval, keep_managed=auto) as run:

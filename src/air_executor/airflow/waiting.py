@@ -48,22 +48,18 @@ class Patience:
         run: str | None,
         place: str,
         *,
-        limit_s: float,
-        remote: bool,
-        after_end: str | None,
-        now: float,
+        limit_s: float = PATIENCE_S,
+        remote: bool = False,
     ) -> None:
         self._job = job
         self._run = run
         self._place = place
         self._limit_s = limit_s
         self._remote = remote
-        self._after_end = after_end
-        self._began_at = now
         self._reached = False
         self._seen = False
         self._trouble: str | None = None
-        self._since = now
+        self._since = 0.0
         """When what is found now was found first: trouble, or that the job is not there."""
         self._waits: Literal["trouble", "missing"] | None = None
         self._said: dict[str, float] = {}
@@ -86,7 +82,7 @@ class Patience:
             return None
         self._seen, self._waits = True, None
         self.state = look.state or self.state
-        if look.ended and look.state is not None and look.state.get("updated_at") != self._after_end:
+        if look.ended and look.state is not None:
             return Outcome("ended", f"job {self._job!r} {look.state['state']}: {Counts.of(look.state)}", look.state)
         return None
 

@@ -44,26 +44,34 @@ def look(base: Base, job: str, run: str | None = None) -> Look:
     if not folder.path.is_dir() or folder.path.is_symlink():
         return Look(job, run, found=False, missing=True, ended=False, state=None)
     state = _read(folder.state)
-    if run is None:
-        ended = _has_ended(state) and not _has_next(folder, state)
-        return Look(job, run, found=True, missing=False, ended=ended, state=_kept(state, job))
-    if state is not None and state.get("id") == run:
-        return Look(job, run, found=True, missing=False, ended=_has_ended(state), state=_kept(state, job))
-    archived = _read(folder.runs / file_stem(run) / "state.json")
-    if archived is not None:
-        return Look(job, run, found=True, missing=False, ended=True, state=_kept(archived, job))
-    missing = run not in _announced(folder) and run != _journalled(folder)
-    return Look(job, run, found=True, missing=missing, ended=False, state=None)
+    if run is not None and (state is None or state.get("id") != run):
+        archived = _read(folder.runs / file_stem(run) / "state.json")
+        if archived is not None:
+            return Look(job, run, found=True, missing=False, ended=True, state=_kept(archived, job))
+        missing = run not in _announced(folder) and run != _journalled(folder)
+        return Look(job, run, found=True, missing=missing, ended=False, state=None)
+    ended = _has_ended(state) and not _goes_on(folder, state, run)
+    if ended:
+        # A request that is gone was carried out, and the view that shows it was written before: look once more.
+        again = _read(folder.state)
+        ended = _has_ended(again) and _id(again) == _id(state)
+        state = again
+    return Look(job, run, found=True, missing=False, ended=ended, state=_kept(state, job))
+
+
+def _id(state: dict[str, Any] | None) -> Any:
+    return None if state is None else state.get("id")
 
 
 def _has_ended(state: dict[str, Any] | None) -> bool:
     return state is not None and state.get("state") in ENDED_STATES
 
 
-def _has_next(folder: JobFolder, state: dict[str, Any] | None) -> bool:
-    """Whether another run is announced than the one that is there."""
-    here = None if state is None else state.get("id")
-    return any(run != here for run in _announced(folder))
+def _goes_on(folder: JobFolder, state: dict[str, Any] | None, run: str | None) -> bool:
+    """Whether an ended run was told to go on, or (where no run in particular is meant) another one is to come."""
+    if run is None and any(announced != _id(state) for announced in _announced(folder)):
+        return True
+    return any(b'"request":"retry"' in line[:40] or b'"reopen":true' in line[:40] for line in _requests(folder))
 
 
 def _journalled(folder: JobFolder) -> str | None:
@@ -90,12 +98,17 @@ def _announced(folder: JobFolder) -> Iterator[str | None]:
     kept = _read(folder.path / NEXT)
     if kept is not None:
         yield kept.get("id")
+    for line in _requests(folder):
+        if b'"request":"submit"' in line[:40]:
+            state = _decoded(line).get("state")
+            yield state.get("id") if isinstance(state, dict) else None
+
+
+def _requests(folder: JobFolder) -> Iterator[bytes]:
+    """What was dropped for the manager and not yet taken."""
     for name in drop_files(folder.inbox):
         records, _ = read_records(folder.inbox / name, 0, whole=True)
-        for _, line in records:
-            if b'"request":"submit"' in line[:40]:
-                state = _decoded(line).get("state")
-                yield state.get("id") if isinstance(state, dict) else None
+        yield from (line for _, line in records)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
