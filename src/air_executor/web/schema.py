@@ -256,6 +256,19 @@ class Results(Struct):
     results: dict[str, Any]
 
 
+class Look(Struct):
+    job: str
+    run: str | None
+    found: bool
+    missing: bool
+    ended: bool
+    state: dict[str, Any] | None
+
+
+class Ends(Struct):
+    ends: list[Look]
+
+
 class End(Struct):
     ended: bool
     state: dict[str, Any] | None
@@ -312,6 +325,8 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
     ("get", "/jobs/{name}/grid"): (200, ("application/octet-stream", BYTES)),
     ("get", "/jobs/{name}/journal"): (200, (NDJSON, TEXTS)),
     ("get", "/jobs/{name}/end"): (200, End),
+    ("get", "/ends"): (200, Ends),
+    ("get", "/jobs/{name}/report"): (200, ("text/plain; charset=utf-8", TEXTS)),
     ("get", "/jobs/{name}/progress"): (200, Progress),
     ("get", "/jobs/{name}/results"): (200, Results),
     ("get", "/jobs/{name}/tasks"): (200, Tasks),
