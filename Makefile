@@ -26,7 +26,7 @@ export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 .PHONY: help demo dashboard test-services airflow test check lint format-check types bench bench-airflow soak format constraints clean
 
 help: ## show this list (default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.plot ## over 1,000 tasks on real input, with a report and a plot
 	@$(BIN)/air-executor demo $(ARGS)
