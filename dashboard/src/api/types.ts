@@ -126,6 +126,12 @@ export interface Attempt {
   log: boolean;
 }
 
+export interface SecretSource {
+  environment?: string;
+  file?: string;
+  command?: string[];
+}
+
 export interface TaskDetail extends TaskRow {
   command?: string | null;
   args?: string[];
@@ -133,7 +139,7 @@ export interface TaskDetail extends TaskRow {
   python?: string | null;
   cwd?: string | null;
   env?: Record<string, unknown> | null;
-  env_from?: Record<string, { environment?: string; file?: string }> | null;
+  env_from?: Record<string, SecretSource> | null;
   dependencies?: string[];
   result?: unknown;
   progress?: { fraction?: number | null; text?: string | null } | null;
