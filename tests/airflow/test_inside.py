@@ -17,6 +17,7 @@ LIMIT_S = 900
 
 
 @pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.airflow(pre=True)
 def test_inside(version: versions.Version, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     home = tmp_path / "home"
     (home / "dags").mkdir(parents=True)

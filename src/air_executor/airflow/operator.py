@@ -11,10 +11,12 @@ from air_executor.airflow.attendance import Attendance, Managers
 from air_executor.airflow.definition import Definition, listed, made_by, read_from
 from air_executor.airflow.handover import HandOver, OnRetry
 from air_executor.airflow.hook import DEFAULT_CONN_ID, AirExecutorHook
+from air_executor.airflow.lineage import note_assets, openlineage_of
 from air_executor.airflow.naming import shortened
+from air_executor.airflow.outcome import gone_text, push, raise_if_failed, summary
 from air_executor.airflow.owner import Owner
 from air_executor.airflow.secret import checked
-from air_executor.errors import AirExecutorError, BaseUnusable, InvalidInput, NotFound
+from air_executor.errors import AirExecutorError, BaseUnusable, InvalidInput, NotFound, WaitTimeout
 from air_executor.model import ENDED_STATES
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ class AirExecutorJobOperator(BaseOperator):
     :param air_executor_conn_id: connection to the folder or server, see `AirExecutorHook`.
     :param base_path: the folder, instead of a connection.
 
+    An asset among the task's `outlets` gets the job's name, id and counts as the extra of its event.
+
     XCom: `job_name` and `job_id` as soon as it is handed over; while it runs and at the end `total_tasks`,
     `completed_tasks`, `failed_tasks`, `progress_percent`, `progress_history`; at the end `results`, and the
     summary: `{"job_name", "job_id", "state", "total_tasks", "completed", "failed", "skipped", "cancelled",
@@ -148,6 +152,7 @@ class AirExecutorJobOperator(BaseOperator):
         self.base_path = base_path
         self._handover: HandOver | None = None
         self._killed = False
+        self._told: dict[str, Any] = {}
         self._check()
 
     def _check(self) -> None:
@@ -201,12 +206,12 @@ class AirExecutorJobOperator(BaseOperator):
             return {"job_name": name, "job_id": handover.job_id, "state": state["state"]}
         end = self._asked(handover.end)
         if end is not None:
-            return self._take_back(context, client, name, handover.job_id, self._reporter(context, client))
+            return self._take_back(context, client, end, self._reporter(context, client))
         if self.deferrable:
             self._defer(name, handover.job_id)
         reporter = self._reporter(context, client)
-        self._wait(handover, attendance, reporter)
-        return self._take_back(context, client, name, handover.job_id, reporter)
+        end = self._wait(handover, attendance, reporter)
+        return self._take_back(context, client, end, reporter)
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> Any:
         """The trigger has seen the end of the job, or that there will be none."""
@@ -214,8 +219,14 @@ class AirExecutorJobOperator(BaseOperator):
         if event["status"] != "ended":
             raise AirflowException(str(event.get("message") or event["status"]))
         client = AirExecutorHook(self.air_executor_conn_id, self.base_path).get_conn()
-        name, job_id = str(event["job_name"]), event.get("job_id")
-        return self._take_back(context, client, name, job_id, None, event.get("progress_history"))
+        name, job_id = str(event["job_name"]), str(event["job_id"])
+        try:
+            end = client.wait(name, 0, job_id=job_id)
+        except WaitTimeout:  # somebody has given it another go meanwhile
+            self._defer(name, job_id)
+        except AirExecutorError as error:
+            raise AirflowException(gone_text(name, error)) from None
+        return self._take_back(context, client, {**end, "name": name}, None, event.get("progress_history"))
 
     def on_kill(self) -> None:
         """Cancel the job, and wait a moment until that was heard."""
@@ -255,7 +266,9 @@ class AirExecutorJobOperator(BaseOperator):
             definition.with_secrets(self.secrets or {}, hook.airflow_python)
         except ValueError as error:
             raise AirflowException(str(error)) from None
-        cwd = self.cwd or definition.cwd or (None if hook.base is None else str(hook.base.parent))
+        cwd = self.cwd
+        if cwd is None and hook.base is not None:
+            cwd = definition.cwd or str(hook.base.parent)
         hook.get_conn().create_job(name, definition.tasks, job_id=job_id, cwd=cwd, **definition.options)
 
     @property
@@ -284,17 +297,18 @@ class AirExecutorJobOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError("unreachable")  # defer() leaves by an exception
 
-    def _wait(self, handover: HandOver, attendance: Attendance, reporter: Reporter) -> None:
-        """Return when the job has ended."""
+    def _wait(self, handover: HandOver, attendance: Attendance, reporter: Reporter) -> dict[str, Any]:
+        """The state of the job when it has ended."""
         pause = FIRST_POLL_S
         away_since: float | None = None
         renewed_at = -1e9
         while True:
             try:
                 state = handover.look()
-                if state is not None and state["state"] in ENDED_STATES and handover.end() is not None:
-                    return
-                if self.lease is not None and time.monotonic() - renewed_at >= self.lease / 3:
+                if state is not None and state["state"] in ENDED_STATES and (end := handover.end()) is not None:
+                    return end
+                lease = self.lease or (state or {}).get("lease_s")
+                if lease and time.monotonic() - renewed_at >= lease / 3:
                     handover.client.renew(handover.job_name, job_id=handover.job_id)
                     renewed_at = time.monotonic()
                 away_since = None
@@ -314,8 +328,6 @@ class AirExecutorJobOperator(BaseOperator):
 
     def _bear(self, error: AirExecutorError, handover: HandOver, since: float | None) -> float:
         """A server may be away for a while; everything else is the end of waiting. Since when it is away."""
-        from air_executor.airflow.outcome import gone_text
-
         remote = hasattr(handover.client, "url")
         if not remote or not (type(error) is AirExecutorError or isinstance(error, BaseUnusable)):
             raise AirflowException(gone_text(handover.job_name, error)) from None
@@ -353,20 +365,25 @@ class AirExecutorJobOperator(BaseOperator):
         self,
         context: Mapping[str, Any],
         client: AirExecutorClient,
-        name: str,
-        job_id: str | None,
+        end: Mapping[str, Any],
         reporter: Reporter | None,
         history: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        from air_executor.airflow import outcome
-
         try:
-            state = client.wait(name, 0, job_id=job_id)
-            told = outcome.summary(client, name, job_id, results=self.results)
+            told = summary(client, str(end["name"]), str(end["id"]), results=self.results)
         except AirExecutorError as error:
-            raise AirflowException(outcome.gone_text(name, error)) from None
+            raise AirflowException(gone_text(str(end["name"]), error)) from None
+        self._told = told
         if reporter is not None:
-            reporter.end(state)
-        outcome.push(context, told, history)
-        outcome.raise_if_failed(client, {**state, "name": name})
+            reporter.end(end)
+            if "results" in told:
+                context["ti"].xcom_push(key="results", value=told["results"])
+        else:
+            push(context, told, history)
+        raise_if_failed(client, end)
+        note_assets(context, self.outlets, told)
         return told
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Asked by the OpenLineage provider when the task has ended; also when it has failed."""
+        return openlineage_of(self._told) if self.openlineage and self._told else None

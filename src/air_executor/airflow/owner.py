@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from air_executor.airflow import naming
@@ -30,7 +31,7 @@ class Owner:
     def of(cls, context: Mapping[str, Any]) -> Owner:
         """The task instance that is being executed."""
         ti, dag_run = context["ti"], context["dag_run"]
-        begun = getattr(dag_run, "start_date", None)
+        begun: datetime | None = getattr(dag_run, "start_date", None)
         map_index = ti.map_index
         return cls(
             dag_id=ti.dag_id,
@@ -39,7 +40,7 @@ class Owner:
             map_index=-1 if map_index is None else map_index,
             try_number=ti.try_number,
             max_tries=ti.max_tries,
-            begun_at="" if begun is None else begun.isoformat(),
+            begun_at="" if begun is None else begun.astimezone(UTC).isoformat(timespec="microseconds"),
             clear_number=getattr(dag_run, "clear_number", 0) or 0,
         )
 
