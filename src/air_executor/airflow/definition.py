@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,9 @@ def made_by(function: Callable[..., Iterable[Mapping[str, Any]]], context: Mappi
     name = getattr(function, "__name__", repr(function))
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        given = dict(context)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # 2.10 warns of each outdated name in it
+            given = dict(context)
     else:
         given = {parameter.name: context[parameter.name] for parameter in parameters if parameter.name in context}
     lacking = [

@@ -130,7 +130,9 @@ class AirExecutorJobOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.tasks = tasks
+        # Airflow calls a function in a templated field itself, with arguments of its own.
+        self.make_tasks = tasks if callable(tasks) else None
+        self.tasks = None if callable(tasks) else tasks
         self.job_file = job_file
         self.job_params = job_params
         self.job_name = job_name
@@ -157,7 +159,7 @@ class AirExecutorJobOperator(BaseOperator):
 
     def _check(self) -> None:
         """Refuse, when the DAG is parsed, what could only fail later."""
-        if (self.tasks is None) == (self.job_file is None):
+        if (self.tasks is None and self.make_tasks is None) == (self.job_file is None):
             raise AirflowException(f"{self.task_id}: expected exactly one of tasks and job_file")
         for name, allowed in (("on_retry", ("retry_failed", "resume", "restart")), ("manager", ("auto", "required"))):
             if getattr(self, name) not in allowed:
@@ -178,8 +180,11 @@ class AirExecutorJobOperator(BaseOperator):
             raise AirflowException(f"{self.task_id}: {error}") from None
 
     def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
-        """As every operator does it, but a text without a template is taken as it is: of many tasks most are that."""
-        if type(content) is str and "{{" not in content and "{%" not in content and "{#" not in content:
+        """As every operator does it, but a text without `{{` or `{%` is taken as it is.
+
+        Of many tasks most are that, and `${#name}` of the shell would be half a comment.
+        """
+        if type(content) is str and "{{" not in content and "{%" not in content:
             return content
         return super().render_template(content, *args, **kwargs)
 
@@ -244,8 +249,8 @@ class AirExecutorJobOperator(BaseOperator):
         """What the job consists of; called only when it has to be made. Subclasses may say it otherwise."""
         if self.job_file is not None:
             definition = read_from(self.job_file, self.job_params or {}, context.get("dag"))
-        elif callable(self.tasks):
-            definition = Definition(made_by(self.tasks, context))
+        elif self.make_tasks is not None:
+            definition = Definition(made_by(self.make_tasks, context))
         else:
             definition = Definition(listed(self.tasks, "it"))
         if self.job_params and self.job_file is None:

@@ -40,6 +40,8 @@ class Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
+        if record.exc_info:
+            self.lines.append(str(record.exc_info[1]))
 
     @property
     def text(self) -> str:
