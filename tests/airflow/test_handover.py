@@ -338,3 +338,17 @@ def test_a_killed_process_between_handing_over_and_remembering(work: Work) -> No
     second, _ = work.try_it(SECOND, work.task("a"))
     assert work.end(second)["state"] == "completed"
     assert work.ran() == ["a"]
+
+
+def test_a_hundred_at_once_are_a_hundred_jobs_however_often_they_are_tried(work: Work) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    owners = [replace(FIRST, map_index=index, try_number=number) for index in range(100) for number in (1, 2)]
+    with ThreadPoolExecutor(16) as pool:
+        begun = pool.map(lambda owner: work.try_it(owner, work.task(f"t{owner.map_index}"))[0], owners)
+        work.manage()
+        last = list(begun)
+    for handover in last:
+        assert work.end(handover)["state"] == "completed"
+    assert work.ran() == sorted(f"t{index}" for index in range(100))
+    assert len(work.client.jobs()) == 100

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from air_executor.airflow import AirExecutorJobOperator
 
-__all__ = ["Said", "a_dag", "listening", "say"]
+__all__ = ["a_dag", "said_by", "say"]
 
 
 def a_dag(dag_id: str, **arguments: Any) -> Any:
@@ -31,29 +30,6 @@ def say(text: str, *, fail: bool = False, **more: Any) -> dict[str, Any]:
     return {"id": text, "command": command, "shell": True, **more}
 
 
-class Said(logging.Handler):
-    """What Airflow's loggers said."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-        if record.exc_info:
-            self.lines.append(str(record.exc_info[1]))
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.lines)
-
-
-@contextmanager
-def listening() -> Iterator[Said]:
-    said = Said()
-    root = logging.getLogger()
-    root.addHandler(said)
-    try:
-        yield said
-    finally:
-        root.removeHandler(said)
+def said_by(capfd: pytest.CaptureFixture[str]) -> str:
+    """What was logged since the last time, by whichever way this version of Airflow logs."""
+    return "".join(capfd.readouterr())

@@ -16,7 +16,7 @@ from air_executor import AirExecutorClient
 from air_executor.airflow import secret
 from air_executor.airflow._compat import AirflowException
 from air_executor.airflow.definition import Definition
-from tests.airflow.inside.dags import a_dag, listening
+from tests.airflow.inside.dags import a_dag, said_by
 
 VALUE = "s3cr3t-0f-4-t3st"
 MINE = {
@@ -97,20 +97,22 @@ def test_a_wrong_reference_is_refused_when_the_dag_is_parsed() -> None:
         a_dag("secret_wrong", tasks=[], secrets={"X": "my_db"})
 
 
-def test_tasks_have_it_and_no_file_log_or_xcom_does(kept: None, base: Path, run_dag: Callable[..., Any]) -> None:
+def test_tasks_have_it_and_no_file_log_or_xcom_does(
+    kept: None, base: Path, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
     check = f'test "$KEY" = {VALUE[:6]}"{VALUE[6:]}" && test "$PASSWORD" = "$KEY" && echo ${{#DB_URL}}'
     grown = {"id": "grown", "command": "sh", "args": ["-c", check]}
     grow = f"echo '{json.dumps(grown)}' >> $AIR_EXECUTOR_INBOX; {check}"
     grow = "printf '\\n%s\\n' \"$GROWN\" >> $AIR_EXECUTOR_INBOX; " + check
     tasks = [{"id": "first", "command": "sh", "args": ["-c", grow], "env": {"GROWN": json.dumps(grown)}}]
     secrets = {"DB_URL": "conn:my_db", "PASSWORD": "conn:my_db.password", "KEY": "var:{{ params.key }}"}
-    with listening() as said:
-        ran = run_dag(a_dag("secret_kept", tasks=tasks, secrets=secrets, params={"key": "my_key"}))
-    assert ran.tasks == {"job": "success"}, said.text
+    ran = run_dag(a_dag("secret_kept", tasks=tasks, secrets=secrets, params={"key": "my_key"}))
+    said = said_by(capfd)
+    assert ran.tasks == {"job": "success"}, said
     client, name = AirExecutorClient(base), ran.xcom("job", "job_name")
     uri = secret.value_of("conn:my_db")
     assert client.logs(name, "grown") == client.logs(name, "first") == f"{len(uri)}\n"
-    assert VALUE not in said.text
+    assert VALUE not in said
     for path in base.rglob("*"):
         if path.is_file():
             assert VALUE.encode() not in path.read_bytes(), path
@@ -122,9 +124,11 @@ def test_tasks_have_it_and_no_file_log_or_xcom_does(kept: None, base: Path, run_
             assert VALUE.encode() not in path.read_bytes(), path
 
 
-def test_a_secret_that_is_not_there_fails_the_task_naming_it(base: Path, run_dag: Callable[..., Any]) -> None:
-    with listening() as said:
-        ran = run_dag(a_dag("secret_missing", tasks=[{"id": "t", "command": "true"}], secrets={"X": "var:none"}))
+def test_a_secret_that_is_not_there_fails_the_task_naming_it(
+    base: Path, run_dag: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ran = run_dag(a_dag("secret_missing", tasks=[{"id": "t", "command": "true"}], secrets={"X": "var:none"}))
+    said = said_by(capfd)
     assert ran.tasks == {"job": "failed"}
-    assert "there is no Airflow variable 'none'" in said.text
-    assert "X" in said.text
+    assert "there is no Airflow variable 'none'" in said
+    assert "X" in said
