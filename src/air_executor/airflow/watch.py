@@ -186,7 +186,7 @@ class Watcher:
 
     def _ring(self) -> None:
         """With the lock held: what the number stands for is not closed meanwhile."""
-        with contextlib.suppress(OSError):
+        if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
 
     # ---- looking: the thread --------------------------------------------------------------------
