@@ -24,7 +24,7 @@ from air_executor.dags.validation import validate
 from air_executor.errors import AirExecutorError, InvalidInput, Refused, WaitTimeout
 from air_executor.times import to_iso
 
-__all__ = ["Conflict", "Options", "Result", "check_folder", "sync"]
+__all__ = ["Conflict", "Options", "Result", "check_folder", "deploy", "next_manifest", "plan_for", "sync"]
 
 SET_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 POLL_S: Final = 1.0
@@ -89,6 +89,7 @@ def sync(
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="air-executor-"))
         if not options.dry_run:
             stack.enter_context(target.locked())
+            target.mend()
         snapshot, problems = _snapshot(source, facts["files"], options, Path(place).resolve() / "dags", result)
         old = target.manifest()
         tell(f"importing the DAG files in Airflow {facts['version']}")
@@ -102,15 +103,12 @@ def sync(
             found=problems,
         )
         result.warnings += checked.warnings
-        plan = _plan(old, snapshot, checked.dags, options, target, source)
+        plan = plan_for(old, snapshot, checked.dags, options, target, source)
         result.changes = plan.changes
-        new = _next_manifest(old, plan, checked.others, target, result)
+        new = next_manifest(old, plan, checked.others, target, result)
         if options.dry_run:
             return
-        if plan.rewrite or _differ(old, new):
-            _deploy(target, new, snapshot, plan)
-        else:
-            target.mend()
+        deploy(target, old, new, snapshot, plan)
         result.deployed = True
         if options.cleanup and new.stale_dags:
             _forget(airflow, target, new, result)
@@ -160,9 +158,11 @@ def _snapshot(
     return take(source, files, place), problems
 
 
-def _plan(
+def plan_for(
     old: Manifest, snapshot: Snapshot, dags: dict[str, list[str]], options: Options, target: DagsFolder, source: Path
 ) -> Plan:
+    """What has to be done; raises `Conflict` where that would overwrite something."""
+
     def digest(name: str) -> str | None:
         try:
             return sha256_of(target.path / name)
@@ -176,7 +176,8 @@ def _plan(
     return plan
 
 
-def _next_manifest(old: Manifest, plan: Plan, others: dict[str, str], target: DagsFolder, result: Result) -> Manifest:
+def next_manifest(old: Manifest, plan: Plan, others: dict[str, str], target: DagsFolder, result: Result) -> Manifest:
+    """What will be deployed; `others` are DAG ids that somebody else's files have by now."""
     missing = target.missing_folders(plan.files)
     needed = {os.path.dirname(name) for name in plan.files}
     kept = {folder for folder in old.folders if any(f"{need}/".startswith(f"{folder}/") for need in needed)}
@@ -197,8 +198,10 @@ def _differ(old: Manifest, new: Manifest) -> bool:
     return any(getattr(old, name) != getattr(new, name) for name in same)
 
 
-def _deploy(target: DagsFolder, new: Manifest, snapshot: Snapshot, plan: Plan) -> None:
-    target.mend()
+def deploy(target: DagsFolder, old: Manifest, new: Manifest, snapshot: Snapshot, plan: Plan) -> None:
+    """Make `new` what Airflow sees, if that is another than `old`."""
+    if not plan.rewrite and not _differ(old, new):
+        return
     try:
         target.put_in_place(target.stage(new, snapshot.root, plan.rewrite))
     except AirExecutorError:
