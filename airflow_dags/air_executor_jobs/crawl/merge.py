@@ -1,10 +1,11 @@
 """When no page is left: who links to whom, and which links are dead.
 
-    python merge.py REPORT
+Usage: python merge.py FOLDER   # writes report.json there
 """
 
 import json
 import sys
+from pathlib import Path
 
 from air_executor import task
 
@@ -22,8 +23,9 @@ def main() -> None:
         "dead": dead,
         "popular": {path: len(linked_from[path]) for path in popular},
     }
-    with open(sys.argv[1], "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(report, indent=1), "utf-8")
     task.result({"pages": len(pages), "dead": len(dead), "popular": report["popular"]})
     print(f"{len(pages)} pages, {len(dead)} dead links")
 

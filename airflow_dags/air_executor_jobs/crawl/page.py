@@ -1,6 +1,6 @@
 """The small task that runs over a thousand times: fetch a page and queue the pages it links to.
 
-    python -I -S page.py http://127.0.0.1:8000/ /json
+Usage: python -I -S page.py http://127.0.0.1:8000/ /json
 
 It needs no library: its result is JSON in the file $AIR_EXECUTOR_RESULT, each further task a line of JSON appended to
 the file $AIR_EXECUTOR_INBOX. Queueing an id again changes nothing, so nobody has to know which pages are known.

@@ -1,6 +1,6 @@
 """The same crawl by a plain loop over a site of its own, to compare with.
 
-    python plain_loop.py SOURCE REPORT     exit code 1 when REPORT says something else
+Usage: python plain_loop.py SOURCE FOLDER   # exit code 1 when FOLDER/report.json says something else
 """
 
 import json
@@ -10,6 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections import Counter
+from pathlib import Path
 
 from website import website
 
@@ -41,7 +42,6 @@ if __name__ == "__main__":
     site = website(sys.argv[1])
     threading.Thread(target=site.serve_forever, daemon=True).start()
     expected = crawl(f"http://127.0.0.1:{site.server_port}/")
-    with open(sys.argv[2], encoding="utf-8") as file:
-        if json.load(file) != expected:
-            sys.exit(f"{sys.argv[2]} differs from a plain loop over the same site")
+    if json.loads(Path(sys.argv[2], "report.json").read_text("utf-8")) != expected:
+        sys.exit(f"{sys.argv[2]}/report.json differs from a plain loop over the same site")
     print(f"the plain loop finds the same: {len(expected['pages'])} pages")  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """First task: start the site, queue its first page, and leave the server running for as long as the job does.
 
-    python serve.py SOURCE
+Usage: python serve.py SOURCE
 
 A task that served until all others have ended would take a slot from them; with one slot, the only one.
 """

@@ -1,8 +1,9 @@
 """A site to crawl: a page for each module below a folder, with links to the modules below it and those it imports.
 
-    python website.py SOURCE       by hand: serves it on 127.0.0.1 until Ctrl-C; SOURCE "": the standard library
+Usage: python website.py SOURCE   # by hand: serves it on 127.0.0.1 until Ctrl-C; SOURCE "": the standard library
 """
 
+import contextlib
 import html
 import os
 import re
@@ -23,14 +24,15 @@ def modules(source: Path) -> dict[str, Path]:
         for name in names:
             if name.endswith(".py"):
                 *package, module = Path(folder, name).relative_to(source).with_suffix("").parts
-                found[".".join(package if package and module == "__init__" else [*package, module])] = Path(folder, name)
+                dotted = package if package and module == "__init__" else [*package, module]
+                found[".".join(dotted)] = Path(folder, name)
     return found
 
 
 class Site(BaseHTTPRequestHandler):
     pages: dict[str, Path]
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server calls
+    def do_GET(self) -> None:
         name = self.path.removeprefix("/")
         if not name:
             self.answer(200, "All packages", {page.partition(".")[0] for page in self.pages})
@@ -64,7 +66,5 @@ def website(source: str) -> ThreadingHTTPServer:
 if __name__ == "__main__":
     site = website(sys.argv[1])
     print(f"http://127.0.0.1:{site.server_port}/", flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         site.serve_forever()
-    except KeyboardInterrupt:
-        pass

@@ -1,6 +1,6 @@
 """The small task that runs over a thousand times: count the names in one piece of a file.
 
-    python -I -S count.py FILE OFFSET LENGTH
+Usage: python -I -S count.py FILE OFFSET LENGTH
 
 It shows that a task needs no library: its result is JSON in the file $AIR_EXECUTOR_RESULT.
 """

@@ -1,6 +1,6 @@
 """First level: a task for each partition.
 
-    python discover.py INPUT PIECE_ROWS
+Usage: python discover.py INPUT PIECE_ROWS
 """
 
 import os

@@ -1,6 +1,6 @@
 """Second level: look into one partition and queue a task for each piece of its files.
 
-    python partition.py PARTITION PIECE_ROWS
+Usage: python partition.py PARTITION PIECE_ROWS
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The same report by a plain loop over the same input, to compare with.
+"""The same report by a plain loop over FOLDER/input, to compare with.
 
-    python plain_loop.py INPUT REPORT     exit code 1 when REPORT says something else
+Usage: python plain_loop.py FOLDER   # exit code 1 when FOLDER/report.json says something else
 """
 
 import csv
@@ -20,7 +20,8 @@ def count(folder: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    expected = count(Path(sys.argv[1]))
-    if json.loads(Path(sys.argv[2]).read_text("utf-8")) != expected:
-        sys.exit(f"{sys.argv[2]} differs from a plain loop over {sys.argv[1]}")
-    print(f"the plain loop counts the same: {expected['rows']} rows, {len(expected['names'])} names")  # type: ignore[arg-type]
+    folder = Path(sys.argv[1])
+    expected = count(folder / "input")
+    if json.loads((folder / "report.json").read_text("utf-8")) != expected:
+        sys.exit(f"{folder}/report.json differs from a plain loop over the same input")
+    print(f"the plain loop counts the same: {expected['rows']} rows")

@@ -1,6 +1,6 @@
 """Make the input: a row `module,line,name` for each call in a folder of Python files, a partition a package.
 
-    python prepare.py SOURCE INPUT        SOURCE "": the standard library, without its tests
+Usage: python prepare.py SOURCE INPUT   # SOURCE "": the standard library, without its tests
 
 An input that is there already is kept.
 """

@@ -1,6 +1,6 @@
 """The small task that runs over a thousand times: have one model fitted by models.py, and hand in its score.
 
-    python -I -S fit.py SOCKET '{"model": 7, "candidate": {…}, "fold": 0, "folds": 2}'
+Usage: python -I -S fit.py SOCKET '{"model": 7, "candidate": {…}, "fold": 0, "folds": 2}'
 """
 
 import json

@@ -1,10 +1,11 @@
 """When nothing else is left: the models of the last round, the best one first.
 
-    python merge.py REPORT
+Usage: python merge.py FOLDER   # writes report.json there
 """
 
 import json
 import sys
+from pathlib import Path
 
 from rounds import ROUNDS, ranking
 
@@ -15,8 +16,9 @@ def main() -> None:
     rounds = [ranking(task.results(group=f"round {number}").values()) for number in range(1, len(ROUNDS) + 1)]
     if not rounds[-1]:
         sys.exit("no model was fitted in the last round")
-    with open(sys.argv[1], "w", encoding="utf-8") as file:
-        json.dump({"best": rounds[-1][0], "rounds": rounds}, file, indent=1)
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps({"best": rounds[-1][0], "rounds": rounds}, indent=1), "utf-8")
     task.result({"best": rounds[-1][0]})
     print(f"best: {rounds[-1][0]}")
 

@@ -1,9 +1,10 @@
 """The models, and a server that fits them: scikit-learn is imported once, each fit is a fork of that process.
 
-    python models.py SOCKET       listens there, a line of JSON a fit, until it is ended
+Usage: python models.py SOCKET   # listens there, a line of JSON a fit, until it is ended
 
-To import scikit-learn takes a second, the fits of this example take a fiftieth of that. So a task is not a Python with
-scikit-learn, but a few lines (fit.py) that have their fit done here. Where fits take minutes, let each task import it.
+To import scikit-learn takes a second, the fits of this example take a fiftieth of that. So a task is not a Python
+with scikit-learn, but a few lines (fit.py) that have their fit done here. Where fits take minutes, let each task
+import it.
 """
 
 import gc

@@ -1,10 +1,11 @@
 """The same search by a plain loop, with scikit-learn in this process, to compare with.
 
-    SKLEARN_PYTHON plain_loop.py REPORT     exit code 1 when REPORT says something else
+Usage: SKLEARN_PYTHON plain_loop.py FOLDER   # exit code 1 when FOLDER/report.json says something else
 """
 
 import json
 import sys
+from pathlib import Path
 
 from models import candidates, score
 from rounds import ROUNDS, best, fits, ranking
@@ -24,7 +25,7 @@ def search() -> list[list[dict[str, object]]]:
 
 if __name__ == "__main__":
     expected = search()
-    with open(sys.argv[1], encoding="utf-8") as file:
-        if json.load(file) != {"best": expected[-1][0], "rounds": expected}:
-            sys.exit(f"{sys.argv[1]} differs from a plain loop")
+    found = json.loads(Path(sys.argv[1], "report.json").read_text("utf-8"))
+    if found != {"best": expected[-1][0], "rounds": expected}:
+        sys.exit(f"{sys.argv[1]}/report.json differs from a plain loop")
     print(f"the plain loop finds the same: {expected[-1][0]}")

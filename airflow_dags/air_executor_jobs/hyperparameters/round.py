@@ -1,6 +1,6 @@
 """A task for each fit of a round, and one that will make the next round of what they find.
 
-    python round.py NUMBER
+Usage: python round.py NUMBER
 """
 
 import json

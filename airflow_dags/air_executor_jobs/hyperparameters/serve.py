@@ -1,6 +1,6 @@
 """First task: start the process that has scikit-learn, and queue the first round.
 
-    python serve.py SKLEARN_PYTHON
+Usage: python serve.py SKLEARN_PYTHON
 
 That process is no task: it would hold a slot until all others have ended. It is left running, and ended with the job.
 """

@@ -1,6 +1,6 @@
 """Second level: collect the tests of a module and queue a task for each shard of them.
 
-    python collect.py MODULE SHARD_TESTS
+Usage: python collect.py MODULE SHARD_TESTS
 """
 
 import os

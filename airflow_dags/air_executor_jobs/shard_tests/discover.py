@@ -1,6 +1,6 @@
 """First level: a task for each module, which collects its tests.
 
-    python discover.py "MODULE …" SHARD_TESTS
+Usage: python discover.py "MODULE …" SHARD_TESTS
 """
 
 import os

@@ -1,11 +1,12 @@
-"""When nothing else is left: all results as REPORT.json, and as JUnit XML in REPORT.xml.
+"""When nothing else is left: all results as FOLDER/report.json, and as FOLDER/junit.xml.
 
-    python merge.py REPORT        exit code 1 when a test failed or has no result
+Usage: python merge.py FOLDER   # exit code 1 when a test failed or has no result
 """
 
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 from air_executor import task
@@ -27,9 +28,10 @@ def main() -> None:
     outcomes = {test: {"outcome": "no result"} for test in collected}
     for shard in task.results(group="shards").values():
         outcomes.update(shard)
-    with open(f"{sys.argv[1]}.json", "w", encoding="utf-8") as file:
-        json.dump(outcomes, file, indent=1, sort_keys=True)
-    junit(outcomes).write(f"{sys.argv[1]}.xml", encoding="utf-8")
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(outcomes, indent=1, sort_keys=True), "utf-8")
+    junit(outcomes).write(folder / "junit.xml", encoding="utf-8")
     counts = Counter(found["outcome"] for found in outcomes.values())
     task.result(dict(counts))
     print(*(f"{count} {outcome}" for outcome, count in counts.most_common()), sep=", ")

@@ -1,11 +1,11 @@
 """The same tests in one process, one module after the other, to compare with.
 
-    python plain_loop.py "MODULE …" REPORT     exit code 1 when REPORT.json says something else
+Usage: python plain_loop.py "MODULE …" FOLDER   # exit code 1 when FOLDER/report.json says something else
 """
 
 import json
-import os
 import sys
+from pathlib import Path
 
 from suites import ids_of, modules_of, run, suite_of
 
@@ -19,9 +19,9 @@ def expected(modules: list[str]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    plain = expected(modules_of(sys.argv[1], os.path.join(os.path.dirname(os.path.abspath(__file__)), "modules.txt")))
-    with open(f"{sys.argv[2]}.json", encoding="utf-8") as file:
-        sharded = {test: found["outcome"] for test, found in json.load(file).items()}
+    plain = expected(modules_of(sys.argv[1], Path(__file__).with_name("modules.txt")))
+    report = json.loads(Path(sys.argv[2], "report.json").read_text("utf-8"))
+    sharded = {test: found["outcome"] for test, found in report.items()}
     other = sorted(test for test in sharded.keys() | plain.keys() if sharded.get(test) != plain.get(test))
     if other:
         sys.exit("\n".join(["these differ from a plain loop:", *other]))

@@ -1,6 +1,6 @@
 """The small task that runs over a thousand times: run some tests and hand in what became of them.
 
-    python shard.py TEST…
+Usage: python shard.py TEST…
 
 A test that fails is a finding, and this task is completed. It fails when it could not run its tests.
 The result is JSON in the file $AIR_EXECUTOR_RESULT, which is all that `task.result` would do.

@@ -4,9 +4,10 @@ import doctest
 import importlib
 import unittest
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 
-def modules_of(names: str, listed: str) -> list[str]:
+def modules_of(names: str, listed: str | Path) -> list[str]:
     """The names given, else those in the file `listed`."""
     with open(listed, encoding="utf-8") as file:
         return names.split() or file.read().split()
@@ -36,7 +37,7 @@ def run(suite: unittest.TestSuite) -> dict[str, dict[str, str]]:
     found = {test: {"outcome": "not run"} for test in ids_of(suite)}
 
     class Result(unittest.TestResult):
-        def startTest(self, test: unittest.TestCase) -> None:
+        def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
             super().startTest(test)
             found[test.id()] = {"outcome": "passed"}
 
