@@ -102,7 +102,7 @@ def test_tasks_have_it_and_no_file_log_or_xcom_does(
 ) -> None:
     check = f'test "$KEY" = {VALUE[:6]}"{VALUE[6:]}" && test "$PASSWORD" = "$KEY" && echo ${{#DB_URL}}'
     grown = {"id": "grown", "command": "sh", "args": ["-c", check]}
-    grow = f"echo '{json.dumps(grown)}' >> $AIR_EXECUTOR_INBOX; {check}"
+
     grow = "printf '\\n%s\\n' \"$GROWN\" >> $AIR_EXECUTOR_INBOX; " + check
     tasks = [{"id": "first", "command": "sh", "args": ["-c", grow], "env": {"GROWN": json.dumps(grown)}}]
     secrets = {"DB_URL": "conn:my_db", "PASSWORD": "conn:my_db.password", "KEY": "var:{{ params.key }}"}
