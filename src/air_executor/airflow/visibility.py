@@ -175,6 +175,11 @@ class Reporter:
             return False
         return self._due(counts, time.monotonic())
 
+    @property
+    def behind(self) -> bool:
+        """Whether the counts are no longer those of the last report."""
+        return self._reported is None or self._reported[1] != self._counts
+
     def report(self, state: Mapping[str, Any]) -> None:
         """Print the progress report and set the XComs, due or not."""
         counts = Counts.of(state)

@@ -24,6 +24,8 @@ GRACE_S: Final = 2.0
 """A folder that is being replaced is not there for a moment."""
 SAY_AGAIN_S: Final = 60.0
 REPORT_S: Final = 30.0
+SOON_S: Final = 1.0
+"""What may be due by then although nothing more happens."""
 RENEW_AGAIN_S: Final = 10.0
 LEAST_WAIT_S: Final = 0.02
 
@@ -191,7 +193,7 @@ async def wait_for_end(
             if now >= report_at and patience.state is not None and reporter.note(patience.state):
                 reports.begin(show(patience.state))
             if now >= report_at:
-                report_at = now + REPORT_S
+                report_at = now + (SOON_S if reporter.behind else REPORT_S)
             times = [report_at, renew_at if lease_s else None, patience.until]
             wake_at = min(at for at in times if at is not None)
             news = await watched.next(max(LEAST_WAIT_S, wake_at - now))

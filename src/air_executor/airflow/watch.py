@@ -48,6 +48,7 @@ MANAGER_LOOK_S: Final = 2.5
 WITHOUT_MANAGER_S: Final = 5.0
 START_AGAIN_S: Final = 30.0
 NOTIFY_AGAIN_S: Final = 60.0
+AT_ONCE: Final = 20
 CHORES: Final = 2
 """Threads a base for what else its triggers have to do: read journals, renew leases."""
 
@@ -239,12 +240,15 @@ class Watcher:
                 by_loop.setdefault(watched.loop, []).append((watched, news))
         for loop, some in by_loop.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed, and who waited in it is gone
-                loop.call_soon_threadsafe(_deliver, some)
+                loop.call_soon_threadsafe(_deliver, loop, some)
 
 
-def _deliver(found: list[tuple[Watched, News]]) -> None:
-    for watched, news in found:
+def _deliver(loop: asyncio.AbstractEventLoop, found: list[tuple[Watched, News]]) -> None:
+    """Hand news on, a few at a time: whoever gets them has something to do, and others want their turn."""
+    for watched, news in found[:AT_ONCE]:
         watched.take(news)
+    if len(found) > AT_ONCE:
+        loop.call_soon(_deliver, loop, found[AT_ONCE:])
 
 
 class FolderWatcher(Watcher):
@@ -282,7 +286,9 @@ class FolderWatcher(Watcher):
                 changed |= {job for job, seen in self._seen.items() if self._identity(job) != seen}
                 due.update(watched for watched in waiting if not _settled(watched.told) or watched.job in changed)
         due.update(watched for watched in waiting if watched.job in changed)
-        self._tell((watched, self._look(watched)) for watched in waiting if watched in due)
+        wanted = [watched for watched in waiting if watched in due]
+        for start in range(0, len(wanted), AT_ONCE):
+            self._tell((watched, self._look(watched)) for watched in wanted[start : start + AT_ONCE])
         self._sleep(self._round_at - time.monotonic(), -1 if self._notifier is None else self._notifier.fd)
 
     def _look(self, watched: Watched) -> News:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +42,9 @@ class Look(Struct, frozen=True):
 
 def look(base: Base, job: str, run: str | None = None) -> Look:
     """Look at one run. Raises `BaseUnusable` where there is no base folder, `InvalidName` for what names no job."""
-    folder = base.require().job(job)
-    if not folder.path.is_dir() or folder.path.is_symlink():
+    folder = base.job(job)
+    if not _is_folder(folder.path):
+        base.require()
         return Look(job, run, found=False, missing=True, ended=False, state=None)
     state = _read(folder.state)
     if run is not None and (state is None or state.get("id") != run):
@@ -57,6 +60,13 @@ def look(base: Base, job: str, run: str | None = None) -> Look:
         ended = _has_ended(again) and _id(again) == _id(state)
         state = again
     return Look(job, run, found=True, missing=False, ended=ended, state=_kept(state, job))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _id(state: dict[str, Any] | None) -> Any:

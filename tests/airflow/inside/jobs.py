@@ -125,11 +125,13 @@ class ServerProcess:
 
 
 def own() -> set[tuple[str, str]]:
-    """Threads and open files of this process: what should not grow. Pools of event loops end with these."""
-    found = {("thread", thread.name) for thread in threading.enumerate()}
+    """Threads of this process, and what it has open of what watchers use: it should not grow."""
+    found = {("thread", thread.name) for thread in threading.enumerate() if "air-executor" in thread.name}
     for entry in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
-            found.add((entry, os.readlink(f"/proc/self/fd/{entry}")))
+            what = os.readlink(f"/proc/self/fd/{entry}")
+            if what in ("anon_inode:inotify", "anon_inode:[eventfd]") or "/jobs/" in what:
+                found.add((entry, what))
     return found
 
 
