@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from air_executor.dags.deployment import HIDDEN, DagsFolder
+from air_executor.dags.deployment import FORMER_KEPT, HIDDEN, DagsFolder
 from air_executor.dags.sync import Conflict, Options
 from air_executor.errors import BaseUnusable, Refused
 from tests.acceptance.dags_folder import bring, dangling, seen, write
@@ -36,6 +36,12 @@ def source(tmp_path: Path) -> Path:
 def target(tmp_path: Path) -> DagsFolder:
     (tmp_path / "dags").mkdir()
     return DagsFolder(tmp_path / "dags")
+
+
+@pytest.fixture(autouse=True)
+def _no_power_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Syncing is for power cuts; a kill takes nothing from the kernel."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 def whats(changes: dict[str, object]) -> dict[str, str]:
@@ -97,6 +103,18 @@ def test_nothing_to_do_does_nothing(source: Path, target: DagsFolder) -> None:
     before = target.current_release()
     assert set(whats(bring(source, target)).values()) == {"unchanged"}
     assert target.current_release() == before
+
+
+def test_some_releases_stay_for_those_who_still_read_them(source: Path, target: DagsFolder) -> None:
+    bring(source, target)
+    real = (target.path / "gone.py").resolve()
+    for number in range(FORMER_KEPT):
+        assert real.read_text() == "1"
+        bring(write(source, OLD | {"gone.py": f"2 + {number}"}), target)
+    bring(write(source, NEW), target)
+    bring(source, target)
+    assert not real.exists()
+    assert len(list(target.releases.iterdir())) == FORMER_KEPT + 1
 
 
 def test_sets_do_not_know_each_other(source: Path, target: DagsFolder) -> None:
@@ -284,10 +302,7 @@ def killed_at(step: int, source: Path, target: DagsFolder, options: Options) -> 
     [(OLD, COPY), (OLD, LINK), ({}, COPY), (OLD, Options(cleanup=True, force=True))],
     ids=["copy", "symlink", "first", "force"],
 )
-def test_killed_at_every_step(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, str], options: Options
-) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # is for power cuts; a kill takes nothing from the kernel
+def test_killed_at_every_step(source: Path, tmp_path: Path, first: dict[str, str], options: Options) -> None:
     start = DagsFolder(tmp_path / "start")
     start.path.mkdir()
     write(start.path, OTHERS)
@@ -317,7 +332,7 @@ def test_killed_at_every_step(
         assert seen(target.path) == after, f"step {step}"
         assert dangling(target.path) == []
         assert {path.name for path in target.path.iterdir()} == {"a.py", "b.py", "more", "pkg", "theirs.py", HIDDEN}
-        assert len(list(target.releases.iterdir())) <= 2
+        assert len(list(target.releases.iterdir())) <= 3
         assert {path.name for path in target.home.iterdir()} == {"current", "lock", "releases"}
         if not killed:
             break
