@@ -16,7 +16,7 @@ PRE = "pre"
 """The newest pre-release: tried, and allowed to fail."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Version:
     """An Airflow of our own; `name` is that of its constraint file."""
 
