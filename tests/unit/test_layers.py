@@ -28,6 +28,7 @@ LAYERS = {
     "client_http": 3,
     "task": 3,
     "private_manager": 3,
+    "discovery": 3,
     "observe": 4,
     "dags": 4,
     "cli": 5,
