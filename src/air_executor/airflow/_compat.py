@@ -42,6 +42,7 @@ if AIRFLOW_3:
         conf,
     )
     from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
@@ -64,6 +65,7 @@ else:
     from airflow.models import BaseOperator, Connection, Variable
     from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
+    from airflow.utils.context import KNOWN_CONTEXT_KEYS
 
 TRIGGERS_ARE_KILLED: Final = hasattr(BaseTrigger, "on_kill")
 """Whether a trigger is told that a user cleared, failed or ended its task; else only a lease ends the job."""
@@ -71,6 +73,7 @@ TRIGGERS_ARE_KILLED: Final = hasattr(BaseTrigger, "on_kill")
 __all__ = [
     "AIRFLOW",
     "AIRFLOW_3",
+    "KNOWN_CONTEXT_KEYS",
     "TRIGGERS_ARE_KILLED",
     "AirflowException",
     "AirflowFailException",

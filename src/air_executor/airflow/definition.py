@@ -17,7 +17,7 @@ from air_executor.airflow._compat import AirflowException, conf
 from air_executor.errors import AirExecutorError
 from air_executor.model import param_text
 
-__all__ = ["Definition", "made_by", "read_from"]
+__all__ = ["Definition", "dags_folder", "made_by", "read_from"]
 
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -124,7 +124,7 @@ def _found(file: str, dag: Any) -> Path:
     if path.is_absolute():
         places = [path]
     else:
-        folders = [os.path.dirname(getattr(dag, "fileloc", "") or ""), _dags_folder(dag)]
+        folders = [os.path.dirname(getattr(dag, "fileloc", "") or ""), dags_folder(dag)]
         places = [Path(folder) / path for folder in dict.fromkeys(folders) if folder]
     for place in places:
         if place.is_file():
@@ -133,7 +133,7 @@ def _found(file: str, dag: Any) -> Path:
     raise AirflowException(f"job_file {file!r}: there is no {looked or 'such file'} on this machine")
 
 
-def _dags_folder(dag: Any) -> str:
+def dags_folder(dag: Any) -> str:
     """The folder of the DAG's bundle: what its file's path is relative to."""
     location, relative = str(getattr(dag, "fileloc", "") or ""), str(getattr(dag, "relative_fileloc", "") or "")
     if relative and location.endswith(f"/{relative}"):
