@@ -48,7 +48,8 @@ MANAGER_LOOK_S: Final = 2.5
 WITHOUT_MANAGER_S: Final = 5.0
 START_AGAIN_S: Final = 30.0
 NOTIFY_AGAIN_S: Final = 60.0
-AT_ONCE: Final = 20
+AT_ONCE: Final = 5
+"""So many triggers are told in one turn of their loop: each has something to do then, and others wait."""
 CHORES: Final = 2
 """Threads a base for what else its triggers have to do: read journals, renew leases."""
 
@@ -172,7 +173,8 @@ class Watcher:
             watched = Watched(watcher, job, run, rest_s, keep_managed)
             watcher._waiting[watched] = None
             watcher._fresh.append(watched)
-            watcher._ring()
+            if len(watcher._fresh) == 1:
+                watcher._ring()
         return watched
 
     def leave(self, watched: Watched) -> None:
@@ -183,7 +185,7 @@ class Watcher:
                 self._stopping = True
                 if self._all.get(self._key) is self:
                     del self._all[self._key]
-            self._ring()
+                self._ring()
 
     def _ring(self) -> None:
         """With the lock held: what the number stands for is not closed meanwhile."""
@@ -244,7 +246,7 @@ class Watcher:
 
 
 def _deliver(loop: asyncio.AbstractEventLoop, found: list[tuple[Watched, News]]) -> None:
-    """Hand news on, a few at a time: whoever gets them has something to do, and others want their turn."""
+    """Hand news on, a few at a time."""
     for watched, news in found[:AT_ONCE]:
         watched.take(news)
     if len(found) > AT_ONCE:
