@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from air_executor import AirExecutorClient
-from air_executor.airflow.watch import News, Watched, Watcher, watching
+from air_executor.airflow.news import News
+from air_executor.airflow.watch import Watched, Watcher, watching
 from tests.airflow.inside.jobs import Jobs, jobs_in, own, server_of
 from tests.support import wait_for
 
