@@ -23,6 +23,9 @@ from tests.support import wait_for
 
 KEPT_LOGS = versions.ROOT / ".pytest_cache" / "airflow"
 END_S = 60.0
+KEPT = "AIRFLOW_SITES"
+"""Names a (short) folder whose sites outlive the session and serve the next: for whoever writes such tests. They are
+ended by `kill $(cat FOLDER/*/supervisor.pid)`."""
 SITE = re.compile(r"[\[-](airflow-(?:pre|[0-9.]+))[\]-]")
 """The version in the id of a test that is for a running Airflow."""
 
@@ -39,6 +42,9 @@ class AirflowSites:
         self.is_owner = handed_down is None
         self.folder = Path(handed_down or tempfile.mkdtemp(prefix="air-af-", dir="/tmp"))
         self.session_pid = os.getpid() if self.is_owner else os.getppid()
+        if KEPT in os.environ:
+            self.is_owner, self.folder, self.session_pid = False, Path(os.environ[KEPT]), 1
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
