@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,12 @@ from tests.support import wait_for
 
 ENDED = ("success", "failed")
 PAGE = 100
+NOT_SHOWN = {
+    *("event", "timestamp", "level", "logger", "error_detail", "filename", "lineno", "loc"),
+    *("dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id"),
+}
+NOISE = re.compile(r"Refreshing bundle|Searching for files|Found \d+ files|http\.access")
+"""What components log each second."""
 
 
 class ApiError(AssertionError):
@@ -178,6 +185,17 @@ class AirflowSite:
             time.sleep(0.2)
         return str(state)
 
+    def succeed(self, dag_id: str, run_id: str, deadline_s: float = 120) -> None:
+        """Wait for the success of a DAG run; the logs of the tasks that failed where there is none."""
+        if self.wait_run(dag_id, run_id, deadline_s) == "success":
+            return
+        told = [f"{dag_id} {run_id} failed: {self.tasks(dag_id, run_id)}"]
+        for one in self.instances(dag_id, run_id):
+            if one["state"] == "failed":
+                log = self.task_log(dag_id, run_id, one["task_id"], one["try_number"], one["map_index"])
+                told.append(f"{one['task_id']}[{one['map_index']}]: {log[-4000:]}")
+        raise AssertionError("\n".join(told))
+
     def _calmly(self, ask: Any) -> Any:
         """Asked again later, where a test has just killed who should answer."""
         try:
@@ -209,7 +227,7 @@ class AirflowSite:
         return f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}"
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """The log as the UI has it: one line an event (3.x: the text, then other keys as `key=value`)."""
+        """The log as the UI has it: one line an event (3.x: text, `key=value`, exceptions)."""
         where = f"{self._instance(dag_id, run_id, task_id)}/logs/{try_number}?map_index={map_index}&full_content=true"
         content = self.api("GET", where)["content"]
         if isinstance(content, str):
@@ -267,14 +285,15 @@ class AirflowSite:
     def log_sizes(self) -> dict[Path, int]:
         return {path: path.stat().st_size for path in self.logs.glob("*.log")}
 
-    def logs_since(self, sizes: dict[Path, int], lines: int = 60) -> dict[str, str]:
+    def logs_since(self, sizes: dict[Path, int], lines: int = 25) -> dict[str, str]:
         """The last lines of what each component has logged since `log_sizes`."""
         found = {}
         for path in sorted(self.logs.glob("*.log")):
             with open(path, "rb") as file:
                 file.seek(sizes.get(path, 0))
                 text = file.read().decode(errors="replace")
-            found[path.stem] = "\n".join(text.splitlines()[-lines:])
+            told = [line for line in text.splitlines() if not NOISE.search(line)]
+            found[path.stem] = "\n".join(told[-lines:])
         return found
 
 
@@ -303,5 +322,7 @@ def _seconds(timestamp: str | None) -> float:
 def _line(event: dict[str, Any] | str) -> str:
     if isinstance(event, str):
         return event
-    rest = {key: value for key, value in event.items() if key not in ("event", "timestamp", "level", "logger")}
-    return " ".join([str(event.get("event", "")), *(f"{key}={value}" for key, value in rest.items())])
+    told = [str(event.get("event", ""))]
+    told += (f"{key}={value}" for key, value in event.items() if key not in NOT_SHOWN)
+    told += (f"\n{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or ())
+    return " ".join(told)
