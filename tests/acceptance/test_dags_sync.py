@@ -70,6 +70,20 @@ def test_what_is_no_airflow(folder: Path) -> None:
     assert "names no interpreter of this machine" in refused("--airflow", chatty, cwd=folder)
 
 
+def test_folders_that_cannot_be_the_target(folder: Path) -> None:
+    """Before any Airflow is started."""
+    airflow = ("--airflow", program(folder / "airflow", "#!/bin/false\n"))
+    source = folder / "airflow_dags"
+    for place, why in (
+        (folder, "is inside the DAGs folder"),
+        (source, "is the DAGs folder itself"),
+        (source / "dags", f"is inside {source}"),
+        (source / "a.py", "is a file"),
+    ):
+        assert why in refused(*airflow, "--dags-folder", str(place), cwd=folder)
+    assert "the name of a set is" in refused(*airflow, "--set", "../up", cwd=folder)
+
+
 def test_json_is_printed_also_when_it_is_refused(folder: Path) -> None:
     done = air_executor("dags", "sync", "--json", "--airflow", "nope", cwd=folder, code=2)
     found = json.loads(done.stdout)
