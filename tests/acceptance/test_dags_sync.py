@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from air_executor.cli.dags import SYNC
+from air_executor.cli.dags import SYNC, sync
 from air_executor.dags.target import Airflow, find_airflow, python_of
 from air_executor.errors import InvalidInput
 from tests.acceptance.command_line import air_executor, environment
@@ -165,3 +166,10 @@ def test_the_script_works_from_anywhere(folder: Path) -> None:
         assert done.returncode == 2
         assert done.stdout == f"{project / 'airflow_dags'}\n"
         assert f"no folder {named};" in done.stderr
+
+
+def test_git_sync_brings_the_same_folder() -> None:
+    values = yaml.safe_load((SCRIPT.parents[1] / "ops" / "airflow" / "values-git-sync.yaml").read_text("utf-8"))
+    folder = next(parameter for parameter in sync.params if parameter.name == "folder")
+    assert values["dags"]["gitSync"]["subPath"] == str(folder.default)
+    assert values["dags"]["persistence"]["enabled"] is False
