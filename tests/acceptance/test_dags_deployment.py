@@ -239,8 +239,13 @@ def test_a_folder_in_the_place_of_a_file(source: Path, target: DagsFolder) -> No
     (target.path / "gone.py").unlink()
     write(target.path / "gone.py", {})
     (target.path / "gone.py").mkdir()
-    with pytest.raises(Conflict, match="1 of the files"):
+    with pytest.raises(Conflict, match=r"1 file in .* would be overwritten"):
         bring(source, target, Options(force=True))
+
+
+def test_a_folder_that_cannot_be_written_to(source: Path) -> None:
+    with pytest.raises(BaseUnusable, match="cannot write to the DAGs folder /proc/dags: No such file"):
+        bring(source, DagsFolder(Path("/proc/dags")))
 
 
 def test_one_sync_at_a_time(source: Path, target: DagsFolder) -> None:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from air_executor.cli.dags import SYNC
+from air_executor.cli.dags import SYNC, sync
 from air_executor.dags.target import Airflow, find_airflow, python_of
 from air_executor.errors import InvalidInput
 from tests.acceptance.command_line import air_executor, environment
@@ -68,6 +69,20 @@ def test_what_is_no_airflow(folder: Path) -> None:
     assert "`airflow info --output json` failed: last words" in refused("--airflow", failing, cwd=folder)
     chatty = program(folder / "chatty", "#!/bin/sh\necho hello\n")
     assert "names no interpreter of this machine" in refused("--airflow", chatty, cwd=folder)
+
+
+def test_folders_that_cannot_be_the_target(folder: Path) -> None:
+    """Before any Airflow is started."""
+    airflow = ("--airflow", program(folder / "airflow", "#!/bin/false\n"))
+    source = folder / "airflow_dags"
+    for place, why in (
+        (folder, "is inside the DAGs folder"),
+        (source, "is the DAGs folder itself"),
+        (source / "dags", f"is inside {source}"),
+        (source / "a.py", "is a file"),
+    ):
+        assert why in refused(*airflow, "--dags-folder", str(place), cwd=folder)
+    assert "the name of a set is" in refused(*airflow, "--set", "../up", cwd=folder)
 
 
 def test_json_is_printed_also_when_it_is_refused(folder: Path) -> None:
@@ -151,3 +166,10 @@ def test_the_script_works_from_anywhere(folder: Path) -> None:
         assert done.returncode == 2
         assert done.stdout == f"{project / 'airflow_dags'}\n"
         assert f"no folder {named};" in done.stderr
+
+
+def test_git_sync_brings_the_same_folder() -> None:
+    values = yaml.safe_load((SCRIPT.parents[1] / "ops" / "airflow" / "values-git-sync.yaml").read_text("utf-8"))
+    folder = next(parameter for parameter in sync.params if parameter.name == "folder")
+    assert values["dags"]["gitSync"]["subPath"] == str(folder.default)
+    assert values["dags"]["persistence"]["enabled"] is False

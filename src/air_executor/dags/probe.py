@@ -8,6 +8,7 @@ anybody else noticing, and so that none sees what another has imported.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-GRACE_S = 2.0
+GRACE_S = 5.0
 DATABASE_S = 60.0
 LOOK_S = 0.01
 
@@ -29,15 +30,17 @@ Answer = dict[str, Any]
 # ---- children ------------------------------------------------------------------------------------
 
 
-def in_children(work: dict[str, Callable[[], Answer]], limit_s: float, at_once: int) -> dict[str, Answer]:
-    """Do each piece of work in a process of its own; what did not end in `limit_s` is killed."""
+def in_children(
+    work: dict[str, Callable[[], Answer]], limit_s: float, at_once: int, grace_s: float = 0.0
+) -> dict[str, Answer]:
+    """Do each piece of work in a process of its own; what did not end in `limit_s` and the grace time is killed."""
     waiting, running, answers = list(work.items()), {}, {}  # type: ignore[var-annotated]
     with tempfile.TemporaryDirectory(prefix="air-executor-") as folder:
         while waiting or running:
             while waiting and len(running) < max(1, at_once):
                 name, call = waiting.pop(0)
                 place = os.path.join(folder, str(len(waiting)))
-                running[_fork(call, place)] = (name, place, time.monotonic() + limit_s)
+                running[_fork(call, place)] = (name, place, time.monotonic() + limit_s + grace_s)
             time.sleep(LOOK_S)
             for pid, (name, place, deadline) in list(running.items()):
                 late = time.monotonic() > deadline
@@ -130,7 +133,9 @@ def examine(root: str, files: list[str], beside: str, ours: list[str], limit_s: 
             answers[f"old {name}"] = {"dags": ids}
         else:
             work[f"old {name}"] = _importing(beside, name, beside)
-    answers.update(in_children(work, limit_s + GRACE_S, at_once))
+    # Airflow's own limit says where a file hangs; ours is for those that do not hear it.
+    os.environ["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"] = str(limit_s)
+    answers.update(in_children(work, limit_s, at_once, GRACE_S))
     found: Answer = {"files": {}, "others": {}}
     for name, answer in answers.items():
         found["files" if name.startswith("new ") else "others"][name[4:]] = answer
@@ -165,14 +170,17 @@ def _is_in(file: str, folder: str) -> bool:
     return file.startswith(folder.rstrip(os.sep) + os.sep)
 
 
-def _bag(path: str) -> tuple[list[Any], Any]:
-    """The DAGs of a file, or the traceback that Airflow would show."""
+def _dag_bag() -> Any:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before 3.2
         from airflow.models.dagbag import DagBag
-    import inspect
+    return DagBag
 
+
+def _bag(path: str) -> tuple[list[Any], Any]:
+    """The DAGs of a file, or the traceback that Airflow would show."""
+    DagBag = _dag_bag()  # noqa: N806
     options = {"include_examples": False, "read_dags_from_db": False, "collect_dags": False}
     takes = inspect.signature(DagBag.__init__).parameters
     bag = DagBag(os.devnull, **{name: value for name, value in options.items() if name in takes})
@@ -268,8 +276,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.path[:] = [place for place in sys.path if place != os.path.dirname(os.path.abspath(__file__))]
-    import airflow.settings  # noqa: F401  (before the first question, so that its children need not)
+    # Before the first question, so that not every child has to.
+    import airflow.models
+    import airflow.serialization.serialized_objects
+    import airflow.settings  # noqa: F401
 
+    _dag_bag()
     for line in sys.stdin:
         question = json.loads(line)
         try:

@@ -34,7 +34,8 @@ class Conflict(Refused):
     """The DAGs folder holds something that must not be overwritten."""
 
     def __init__(self, folder: Path, problems: list[str]) -> None:
-        super().__init__(f"{len(problems)} of the files in {folder} would be overwritten; nothing was deployed")
+        what = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+        super().__init__(f"{what} in {folder} would be overwritten; nothing was deployed")
         self.problems = problems
 
 
@@ -82,8 +83,9 @@ def sync(
     if SET_NAME.fullmatch(options.set_name) is None:
         raise InvalidInput(f"the name of a set is letters, digits, '_', '-' and '.', not {options.set_name!r}")
     result.source, result.airflow = str(source), str(airflow.program)
+    chosen = None if options.dags_folder is None else _dags_folder(options.dags_folder, source)
     facts = airflow.ask("look", folder=str(source))
-    target = DagsFolder(_dags_folder(options.dags_folder or Path(facts["dags_folder"]), source), options.set_name)
+    target = DagsFolder(chosen or _dags_folder(Path(facts["dags_folder"]), source), options.set_name)
     result.version, result.dags_folder = facts["version"], str(target.path)
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="air-executor-"))
