@@ -35,6 +35,8 @@ def hyperparameter_search() -> None:
         options={"deadline_s": 1800},  # of the job; what is left then is cancelled
         execution_timeout=timedelta(hours=1),  # of the Airflow task; the job is cancelled with it
         deferrable=True,
+        retries=1,
+        on_retry="restart",  # from the start: the process with scikit-learn has gone with the failed job
     )
 
     @task
