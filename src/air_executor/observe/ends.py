@@ -15,7 +15,7 @@ from air_executor.model import ENDED_STATES
 from air_executor.names import check_job_name, file_stem
 from air_executor.observe.journals import RunJournal
 from air_executor.store.files import read_regular
-from air_executor.store.inbox import drop_files, read_records
+from air_executor.store.inbox import drop_files, read_records, waiting_requests
 from air_executor.store.layout import Base, JobFolder
 
 __all__ = ["Look", "look"]
@@ -82,7 +82,7 @@ def _goes_on(folder: JobFolder, state: dict[str, Any] | None, run: str | None) -
     """Whether an ended run was told to go on, or (where no run in particular is meant) another one is to come."""
     if run is None and any(announced != _id(state) for announced in _announced(folder)):
         return True
-    return any(b'"request":"retry"' in line[:40] or b'"reopen":true' in line[:40] for line in _requests(folder))
+    return "reopen" in waiting_requests(folder.inbox)
 
 
 def _journalled(folder: JobFolder) -> str | None:
