@@ -22,6 +22,7 @@ from typing import Any
 
 GRACE_S = 5.0
 DATABASE_S = 60.0
+COMMAND_S = 180.0
 LOOK_S = 0.01
 
 Answer = dict[str, Any]
@@ -85,9 +86,9 @@ def _answer(place: str, status: int, too_long_s: Any) -> Answer:
     except (OSError, ValueError):
         pass
     if too_long_s is not None:
-        return {"error": f"not done importing after {too_long_s:g} s"}
+        return {"error": f"took longer than {too_long_s:g} s", "died": True}
     how = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"exit code {os.WEXITSTATUS(status)}"
-    return {"error": f"importing it ended the process that did so ({how})"}
+    return {"error": f"ended its process ({how})", "died": True}
 
 
 # ---- what can be asked ---------------------------------------------------------------------------
@@ -138,6 +139,8 @@ def examine(root: str, files: list[str], beside: str, ours: list[str], limit_s: 
     answers.update(in_children(work, limit_s, at_once, GRACE_S))
     found: Answer = {"files": {}, "others": {}}
     for name, answer in answers.items():
+        if answer.get("died"):
+            answer["error"] = f"importing it {answer['error']}"
         found["files" if name.startswith("new ") else "others"][name[4:]] = answer
     return found
 
@@ -232,6 +235,24 @@ def known(ids: list[str]) -> Answer:
     return in_children({"": lambda: _rows(ids)}, DATABASE_S, 1)[""]
 
 
+def command(arguments: list[str]) -> Answer:
+    """Run a command of the `airflow` program here: starting that anew would cost seconds each time."""
+    return in_children({"": lambda: _command(arguments)}, COMMAND_S, 1)[""]
+
+
+def _command(arguments: list[str]) -> Answer:
+    from airflow.cli.cli_parser import get_parser
+
+    try:
+        parsed = get_parser().parse_args(arguments)
+        parsed.func(parsed)
+    except SystemExit as end:
+        return {} if end.code in (None, 0) else {"error": str(end.code)}
+    except Exception as problem:
+        return {"error": _short(problem)}
+    return {}
+
+
 def _known_by_file() -> dict[str, tuple[list[str], float]]:
     found: dict[str, tuple[list[str], float]] = {}
     for dag_id, row in in_children({"": lambda: _rows(None)}, DATABASE_S, 1)[""].get("dags", {}).items():
@@ -268,7 +289,7 @@ def _rows(ids: Any) -> Answer:
     }
 
 
-QUESTIONS: dict[str, Callable[..., Answer]] = {"look": look, "examine": examine, "known": known}
+QUESTIONS: dict[str, Callable[..., Answer]] = {"look": look, "examine": examine, "known": known, "command": command}
 
 
 def main() -> None:

@@ -220,7 +220,7 @@ def _forget(airflow: Airflow, target: DagsFolder, new: Manifest, result: Result)
             left.append(dag)
         elif dag in rows:
             try:
-                airflow.run("dags", "delete", "--yes", dag)
+                airflow.tell("dags", "delete", "--yes", dag)
                 result.deleted_dags.append(dag)
             except AirflowFailed as error:
                 left.append(dag)
@@ -273,8 +273,8 @@ def _unpause(
 
 def _unpause_now(airflow: Airflow, dags: list[str]) -> None:
     if len(dags) == 1:
-        airflow.run("dags", "unpause", "--yes", dags[0])
+        airflow.tell("dags", "unpause", "--yes", dags[0])
     else:
         # One command, since each costs seconds. Brackets are an escape that every database understands.
         any_of = "|".join(re.sub(r"[^\w-]", lambda c: f"[{c[0]}]", dag) for dag in dags)
-        airflow.run("dags", "unpause", "--yes", "--treat-dag-id-as-regex", f"^({any_of})$")
+        airflow.tell("dags", "unpause", "--yes", "--treat-dag-id-as-regex", f"^({any_of})$")

@@ -172,6 +172,15 @@ class Airflow:
 
     # ---- its command line ----------------------------------------------------------------------
 
+    def tell(self, *arguments: str) -> None:
+        """Have an `airflow` command done; raises `AirflowFailed` where it fails."""
+        if python_of(self.program) is None:
+            self.run(*arguments)
+            return
+        answer = self.ask("command", within_s=COMMAND_S + START_S, arguments=list(arguments))
+        if "error" in answer:
+            raise AirflowFailed(f"`{shlex.join(['airflow', *arguments[:3]])}` failed: {answer['error']}")
+
     def run(self, *arguments: str) -> str:
         """What an `airflow` command prints; raises `AirflowFailed` with its last line where it fails."""
         shown = shlex.join(["airflow", *arguments[:3]])
