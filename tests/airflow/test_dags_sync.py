@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +279,11 @@ def test_unpaused_when_read_and_forgotten_when_gone(airflow: AirflowSite, tmp_pa
         assert airflow.run_state("sync_one", run_id) == "success"
 
         (source / "sync_four.py").write_text(kept.format("sync_five"))
-        found = sync("--auto-unpause", "--timeout", "0", code=7)
+        airflow.kill("dag-processor", signal.SIGSTOP)
+        try:
+            found = sync("--auto-unpause", "--timeout", "0", code=7)
+        finally:
+            airflow.kill("dag-processor", signal.SIGCONT)
         assert found["deployed"] is True
         assert "Airflow has not read sync_five within 0 s" in found["problems"][0]["text"]
     finally:
