@@ -214,6 +214,7 @@ class AirExecutorJobOperator(BaseOperator):
         if end is not None:
             return self._take_back(context, client, end, self._reporter(context, client))
         if self.deferrable:
+            attendance.settle(lambda: self._asked(handover.look))
             self._defer(name, handover.job_id)
         reporter = self._reporter(context, client)
         end = self._wait(handover, attendance, reporter)
