@@ -26,7 +26,6 @@ FIRST = Owner(
     try_number=1,
     max_tries=3,
     begun_at="2025-10-02T07:30:01.000000+00:00",
-    clear_number=0,
 )
 SECOND = replace(FIRST, try_number=2)
 THIRD = replace(FIRST, try_number=3)
@@ -87,6 +86,7 @@ def test_a_try_after_a_killed_one_waits_for_the_same_run(work: Work) -> None:
     wait_for(work.ran, "the task")
     second, done = work.try_it(SECOND, work.task("a", until="go"))
     assert done == "under way since an earlier try"
+    assert second.attached
     (work.folder / "go").touch()
     assert work.end(second)["state"] == "completed"
     assert work.ran() == ["a"]
@@ -251,20 +251,7 @@ def test_a_task_that_is_no_retry_makes_a_new_run(work: Work, again: Owner) -> No
     assert third.job_id == second.job_id
 
 
-def test_what_was_cleared_while_it_ran_begins_anew_after_it_was_cancelled(work: Work) -> None:
-    work.manage()
-    first, _ = work.try_it(FIRST, work.task("a", until="go"))
-    wait_for(work.ran, "the task")
-    assert "is being cancelled" in first.cancel(10)
-    (work.folder / "go").touch()
-    again = replace(SECOND, clear_number=1)
-    second, done = work.try_it(again, work.task("a"))
-    assert done == "handed over"
-    assert second.job_id != first.job_id
-    assert work.end(second)["state"] == "completed"
-
-
-def test_what_was_cancelled_with_its_worker_goes_on(work: Work) -> None:
+def test_what_was_cancelled_with_its_task_goes_on_at_the_next_try(work: Work) -> None:
     work.manage()
     work.client.base.create()
     first, _ = work.try_it(FIRST, work.task("a"), {**work.task("b", until="go"), "dependencies": ["a"]})

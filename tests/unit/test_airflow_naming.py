@@ -24,7 +24,6 @@ OWNER = Owner(
     try_number=1,
     max_tries=2,
     begun_at="2025-10-02T07:30:01.500000+00:00",
-    clear_number=0,
 )
 
 
@@ -68,7 +67,7 @@ def test_every_text_becomes_a_name(text: str) -> None:
 
 
 def test_ids_of_runs_are_the_same_for_every_try_and_sort_by_time() -> None:
-    later = replace(OWNER, try_number=2, clear_number=5)
+    later = replace(OWNER, try_number=2)
     assert later.job_id(0) == OWNER.job_id(0)
     assert OWNER.job_id(0).startswith("20251002T073001-")
     check_job_id(OWNER.job_id(0))
@@ -87,7 +86,7 @@ def test_ids_of_runs_are_the_same_for_every_try_and_sort_by_time() -> None:
 def test_an_owner_comes_from_what_airflow_says_and_knows_its_jobs() -> None:
     ti = SimpleNamespace(dag_id="etl", run_id=RUN, task_id="group.work", map_index=None, try_number=1, max_tries=2)
     begun = datetime(2025, 10, 2, 7, 30, 1, 500_000, tzinfo=UTC)
-    dag_run = SimpleNamespace(start_date=begun, clear_number=None)
+    dag_run = SimpleNamespace(start_date=begun)
     assert Owner.of({"ti": ti, "dag_run": dag_run}) == OWNER
     state = {"state": "working", "origin": OWNER.origin("mine")}
     assert OWNER.owns(state)

@@ -51,6 +51,8 @@ class HandOver:
     on_retry: OnRetry = "retry_failed"
     job_id: str = ""
     """The run that is meant, as soon as it is known."""
+    attached: bool = False
+    """Whether an earlier try had handed it over and it was under way."""
 
     def begin(self, submit: Callable[[str], None]) -> str:
         """Find the run, or make it by calling `submit` with its id; says in words what was done."""
@@ -58,6 +60,7 @@ class HandOver:
         nth, state = self._newest()
         if state is not None and state["state"] not in ENDED_STATES:
             if state.get("stopping") != "cancelled":
+                self.attached = True
                 return "under way since an earlier try"
             state = self._wait_for_end()
         if state is not None:
@@ -128,8 +131,7 @@ class HandOver:
             return None  # no retry: `dag.test()` at the same date once more
         if state["state"] == "completed":
             return "completed since an earlier try"
-        cleared = self.owner.clear_number > origin.get("clear_number", 0)
-        if self.on_retry == "restart" or (cleared and state.get("reason") == "cancelled"):
+        if self.on_retry == "restart":
             return None
         if self.on_retry == "resume":
             return "failed at an earlier try, and that stands (on_retry='resume')"

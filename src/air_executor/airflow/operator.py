@@ -45,8 +45,9 @@ class AirExecutorJobOperator(BaseOperator):
 
     **Retries never double work.** The name of the job and the ids of its runs follow from DAG, run, task and map
     index. A try that finds its job under way waits for it; one that finds it completed takes it; what it does about
-    one that failed says `on_retry`. Clearing the task cancels its job and makes a new run. A job that somebody
-    cancelled by hand fails the task without further tries.
+    one that failed says `on_retry`. Clearing a task that has ended, or waits in the triggerer, makes a new run
+    (what is still under way is cancelled); clearing one that runs cancels its job and is another try. A job that
+    somebody cancelled by hand fails the task without further tries.
 
     :param tasks: task objects as in a job file (`{"command": "echo", "args": ["hi"]}`), or a function that returns
         or yields them. The function runs in the Airflow task, and gets those entries of Airflow's context (`ti`,
@@ -213,6 +214,7 @@ class AirExecutorJobOperator(BaseOperator):
         if end is not None:
             return self._take_back(context, client, end, self._reporter(context, client))
         if self.deferrable:
+            attendance.settle(lambda: self._asked(handover.look))
             self._defer(name, handover.job_id)
         reporter = self._reporter(context, client)
         end = self._wait(handover, attendance, reporter)
@@ -307,7 +309,7 @@ class AirExecutorJobOperator(BaseOperator):
         pause = FIRST_POLL_S
         away_since: float | None = None
         renewed_at = -1e9
-        while True:
+        while not self._killed:
             try:
                 state = handover.look()
                 if state is not None and state["state"] in ENDED_STATES and (end := handover.end()) is not None:
@@ -320,16 +322,13 @@ class AirExecutorJobOperator(BaseOperator):
             except AirExecutorError as error:
                 away_since = self._bear(error, handover, away_since)
                 state = None
-            if self._killed:
-                raise AirflowException(
-                    f"the task was killed; job {handover.job_name!r} was not waited for any longer"
-                )
             if state is not None:
                 reporter.look(state)
             if away_since is None:
                 attendance.look(state)
             time.sleep(pause)
             pause = min(pause * 1.3, self.poll_interval)
+        raise AirflowException(f"the task was killed; job {handover.job_name!r} is waited for no longer")
 
     def _bear(self, error: AirExecutorError, handover: HandOver, since: float | None) -> float:
         """A server may be away for a while; everything else is the end of waiting. Since when it is away."""
@@ -385,7 +384,8 @@ class AirExecutorJobOperator(BaseOperator):
                 context["ti"].xcom_push(key="results", value=told["results"])
         else:
             push(context, told, history)
-        raise_if_failed(client, end)
+        # A process of the try before may have been killed only now, and have cancelled what goes on here.
+        raise_if_failed(client, end, final=self._handover is None or not self._handover.attached)
         note_assets(context, self.outlets, told)
         return told
 

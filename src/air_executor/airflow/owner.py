@@ -24,8 +24,6 @@ class Owner:
     max_tries: int
     begun_at: str
     """When the DAG run began; another time when a finished one was cleared, or replaced by one of the same id."""
-    clear_number: int
-    """How often tasks of the DAG run were cleared, as far as this version of Airflow counts that."""
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Owner:
@@ -41,7 +39,6 @@ class Owner:
             try_number=ti.try_number,
             max_tries=ti.max_tries,
             begun_at="" if begun is None else begun.astimezone(UTC).isoformat(timespec="microseconds"),
-            clear_number=getattr(dag_run, "clear_number", 0) or 0,
         )
 
     @property
@@ -52,7 +49,8 @@ class Owner:
     def job_id(self, nth: int) -> str:
         """The id of its `nth` run (from 0) since it was last cleared; whoever asks gets the same.
 
-        Clearing raises `max_tries`, or makes the DAG run begin anew: that is another row of runs.
+        Clearing raises `max_tries`, or makes the DAG run begin anew: that is another row of runs. Only a task that
+        is cleared while it runs is for Airflow the same one at its next try.
         """
         me = (self.dag_id, self.run_id, self.task_id, self.map_index)
         return naming.job_id(self.begun_at, *me, self.max_tries, nth)
@@ -69,7 +67,6 @@ class Owner:
                 "max_tries": self.max_tries,
                 "conn_id": conn_id,
                 "begun_at": self.begun_at,
-                "clear_number": self.clear_number,
             }
         }
 

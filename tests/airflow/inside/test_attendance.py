@@ -105,7 +105,9 @@ def another_machine(client: AirExecutorClient) -> None:
     client.base.manager_json.write_text(json.dumps({"pid": 4711, "host": "elsewhere"}))
 
 
+@pytest.mark.parametrize("deferrable", [False, True])
 def test_a_folder_that_is_not_shared_is_found_out_and_the_machine_named(
+    deferrable: bool,
     client: AirExecutorClient,
     run_dag: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -114,7 +116,7 @@ def test_a_folder_that_is_not_shared_is_found_out_and_the_machine_named(
     monkeypatch.setattr(attendance, "PICK_UP_S", 0.3)
     monkeypatch.setattr(attendance, "LOOK_S", 0.05)
     another_machine(client)
-    ran = run_dag(a_dag("manager_elsewhere", tasks=[say("a")], manager="required"))
+    ran = run_dag(a_dag("manager_elsewhere", tasks=[say("a")], manager="required", deferrable=deferrable))
     assert ran.tasks == {"job": "failed"}
     said = said_by(capfd)
     assert f"the manager of {client.base} is said to run on elsewhere; what " in said

@@ -12,6 +12,7 @@ import pytest
 
 from air_executor import AirExecutorClient
 from air_executor.airflow import AirExecutorJobOperator
+from air_executor.airflow._compat import AirflowException
 from tests.airflow.inside.dags import a_dag, said_by, say
 from tests.support import ManagerProcess
 
@@ -157,6 +158,26 @@ def test_a_deferred_task_comes_back_with_the_same(manager: ManagerProcess, base:
     assert ran.xcom("job")["results"] == {"slow": 4} == ran.xcom("job", "results")
     assert ran.xcom("job", "completed_tasks") == 1
     assert ran.xcom("job", "progress_history")[-1]["completed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ({"status": "missing", "message": "job 'x' is gone"}, "job 'x' is gone"),
+        ({"status": "error", "message": "no server"}, "no server"),
+        ({"status": "error"}, "error"),
+        (None, "the trigger ended without saying why"),
+        (
+            {"status": "ended", "job_name": "none", "job_id": "1", "state": "completed"},
+            "job 'none' is gone: somebody",
+        ),
+    ],
+)
+def test_a_trigger_that_saw_no_end_fails_the_task(base: Path, event: Any, said: str) -> None:
+    AirExecutorClient(base).base.create()
+    operator = AirExecutorJobOperator(task_id="job", tasks=[])
+    with pytest.raises(AirflowException, match=said):
+        operator.execute_complete({}, event)
 
 
 def test_a_failed_job_fails_the_task_and_says_which_and_why(
