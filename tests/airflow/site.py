@@ -92,9 +92,8 @@ class AirflowSite:
         user: str | None = "admin",
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Any request, with whatever answer; `user` None is anonymous. Paths that do not begin with `/api`, `/auth`
-        and so on but with a resource of the public API go there."""
-        return self._send(method, self._path(path), json, self._credentials(user) | (headers or {}))
+        """Any request to the server, with whatever answer; `user` None is anonymous."""
+        return self._send(method, path, json, self._credentials(user) | (headers or {}))
 
     def api(self, method: str, path: str, json: Any = None, user: str | None = "admin") -> Any:
         """A request to the public API: `/dags/x` is `/api/v2/dags/x` (or v1). Its answer, or ApiError."""
@@ -103,9 +102,6 @@ class AirflowSite:
         if answer.status >= 400:
             raise ApiError(answer.status, answer.body.decode(errors="replace"), f"{method} {path}")
         return answer.json()
-
-    def _path(self, path: str) -> str:
-        return path
 
     def _credentials(self, user: str | None) -> dict[str, str]:
         if user is None:
@@ -231,10 +227,12 @@ class AirflowSite:
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """The log as the UI has it: one line an event (3.x: text, `key=value`, exceptions)."""
         where = f"{self._instance(dag_id, run_id, task_id)}/logs/{try_number}?map_index={map_index}&full_content=true"
-        content = self.api("GET", where)["content"]
-        if isinstance(content, str):
-            return content.replace("\\n", "\n") if "\n" not in content else content
-        return "\n".join(_line(event) for event in content)
+        if self.is_3:
+            return "\n".join(_line(event) for event in self.api("GET", where)["content"])
+        answer = self.request("GET", f"/api/v1{where}", headers={"Accept": "text/plain"})
+        if answer.status >= 400:
+            raise ApiError(answer.status, answer.body.decode(errors="replace"), where)
+        return answer.body.decode(errors="replace")
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value, or ApiError 404."""

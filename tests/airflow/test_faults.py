@@ -109,6 +109,7 @@ def test_clearing_cancels_the_job_and_makes_another_run(dags: AirflowSite, folde
     tasks = ["killed_waits", "killed_defers"]
     wait_begun(folder, *tasks)
     dags.wait_task("killed", run_id, "killed_defers", "deferred")
+    dags.wait_task("killed", run_id, "killed_waits", "running")
     first = {task: read(dags.base / "jobs" / f"{run_id}-{task}" / "state.json")["id"] for task in tasks}
     clear = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": tasks, "reset_dag_runs": True}
     dags.api("POST", "/dags/killed/clearTaskInstances", clear)
@@ -117,7 +118,7 @@ def test_clearing_cancels_the_job_and_makes_another_run(dags: AirflowSite, folde
         name = f"{run_id}-{task}"
         assert client.wait(name, 120, job_id=first[task])["reason"] == "cancelled"
         wait_for(lambda task=task: said(folder, task) == ["begun", "begun"], f"another run of {name}", 120)
-        assert client.get_job(name)["id"] != first[task]
+        wait_for(lambda name=name, task=task: client.get_job(name)["id"] != first[task], "its view", 30)
     (folder / "go").touch()
     dags.succeed("killed", run_id)
     assert {task: said(folder, task) for task in tasks} == {task: ["begun", "begun", "ended"] for task in tasks}
