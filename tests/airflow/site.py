@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from tests.support import wait_for
 
 ENDED = ("success", "failed")
 PAGE = 100
+END_S = 60.0
 NOT_SHOWN = {
     *("event", "timestamp", "level", "logger", "error_detail", "filename", "lineno", "loc"),
     *("dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id"),
@@ -90,9 +92,8 @@ class AirflowSite:
         user: str | None = "admin",
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Any request, with whatever answer; `user` None is anonymous. Paths that do not begin with `/api`, `/auth`
-        and so on but with a resource of the public API go there."""
-        return self._send(method, self._path(path), json, self._credentials(user) | (headers or {}))
+        """Any request to the server, with whatever answer; `user` None is anonymous."""
+        return self._send(method, path, json, self._credentials(user) | (headers or {}))
 
     def api(self, method: str, path: str, json: Any = None, user: str | None = "admin") -> Any:
         """A request to the public API: `/dags/x` is `/api/v2/dags/x` (or v1). Its answer, or ApiError."""
@@ -101,9 +102,6 @@ class AirflowSite:
         if answer.status >= 400:
             raise ApiError(answer.status, answer.body.decode(errors="replace"), f"{method} {path}")
         return answer.json()
-
-    def _path(self, path: str) -> str:
-        return path
 
     def _credentials(self, user: str | None) -> dict[str, str]:
         if user is None:
@@ -229,10 +227,12 @@ class AirflowSite:
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """The log as the UI has it: one line an event (3.x: text, `key=value`, exceptions)."""
         where = f"{self._instance(dag_id, run_id, task_id)}/logs/{try_number}?map_index={map_index}&full_content=true"
-        content = self.api("GET", where)["content"]
-        if isinstance(content, str):
-            return content.replace("\\n", "\n") if "\n" not in content else content
-        return "\n".join(_line(event) for event in content)
+        if self.is_3:
+            return "\n".join(_line(event) for event in self.api("GET", where)["content"])
+        answer = self.request("GET", f"/api/v1{where}", headers={"Accept": "text/plain"})
+        if answer.status >= 400:
+            raise ApiError(answer.status, answer.body.decode(errors="replace"), where)
+        return answer.body.decode(errors="replace")
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value, or ApiError 404."""
@@ -243,12 +243,12 @@ class AirflowSite:
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """kill -9 (or another signal) of a component: scheduler, triggerer, dag-processor, api-server."""
-        return int(self._control(do="signal", name=name, number=int(number)))
+        return int(self.ask(do="signal", name=name, number=int(number)))
 
     def start(self, name: str, deadline_s: float = 60) -> int:
         """Start a component again and wait until Airflow calls it healthy; its pid."""
         began = time.time()
-        pid = int(self._control(do="start", name=name))
+        pid = int(self.ask(do="start", name=name))
 
         def healthy() -> bool:
             health = self._calmly(lambda: self.request("GET", self._health, user=None).json())
@@ -269,9 +269,14 @@ class AirflowSite:
 
     def pids(self) -> dict[str, int]:
         """The components that run."""
-        return dict(self._control(do="pids"))
+        return dict(self.ask(do="pids"))
 
-    def _control(self, **request: Any) -> Any:
+    def end(self) -> None:
+        """End all of it; a test session does so by itself."""
+        end(self.folder)
+
+    def ask(self, **request: Any) -> Any:
+        """A request to the supervisor (`Supervisor.answer`)."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(60)
             connection.connect(str(self.folder / "control"))
@@ -309,6 +314,19 @@ def connect(folder: Path, deadline_s: float = 240) -> AirflowSite:
 
     wait_for(there, f"Airflow in {folder}: {os.listdir(folder)}", deadline_s)
     return AirflowSite(folder)
+
+
+def ask_to_end(folder: Path) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.kill(int((folder / "supervisor.pid").read_text()), signal.SIGTERM)
+
+
+def end(folder: Path) -> None:
+    """End the site in `folder` and wait until nothing of it is left."""
+    ask_to_end(folder)
+    with contextlib.suppress(OSError, ValueError):
+        process = Path("/proc") / (folder / "supervisor.pid").read_text()
+        wait_for(lambda: not process.exists(), f"the end of the Airflow in {folder}", END_S)
 
 
 def _q(text: str) -> str:

@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,9 @@ from typing import Any
 import pytest
 
 from tests.airflow import versions
-from tests.support import wait_for
+from tests.airflow.site import ask_to_end, end
 
 KEPT_LOGS = versions.ROOT / ".pytest_cache" / "airflow"
-END_S = 60.0
 KEPT = "AIRFLOW_SITES"
 """Names a (short) folder whose sites outlive the session and serve the next: for whoever writes such tests. They are
 ended by `kill $(cat FOLDER/*/supervisor.pid)`."""
@@ -94,26 +92,21 @@ class AirflowSites:
             return
         folders = list(self.folder.iterdir())
         for folder in folders:
-            self.ask_to_end(folder)
+            ask_to_end(folder)
         for folder in folders:
-            self.wait_for_end(folder)
+            end(folder)
+            keep_logs(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def ask_to_end(self, folder: Path) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(int((folder / "supervisor.pid").read_text()), signal.SIGTERM)
-
-    def wait_for_end(self, folder: Path) -> None:
-        """Its logs stay in .pytest_cache/airflow until the next session."""
-        with contextlib.suppress(OSError, ValueError):
-            process = Path("/proc") / (folder / "supervisor.pid").read_text()
-            wait_for(lambda: not process.exists(), f"the end of the Airflow in {folder}", END_S)
-        kept = KEPT_LOGS / folder.name
-        shutil.rmtree(kept, ignore_errors=True)
-        with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(folder / "logs", kept)
-            shutil.copy(folder / "supervisor.log", kept)
 
 
 def _on_site(item: pytest.Item) -> bool:
     return "airflow" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+def keep_logs(folder: Path) -> None:
+    """In .pytest_cache/airflow, until the next session."""
+    kept = KEPT_LOGS / folder.name
+    shutil.rmtree(kept, ignore_errors=True)
+    with contextlib.suppress(OSError, shutil.Error):
+        shutil.copytree(folder / "logs", kept)
+        shutil.copy(folder / "supervisor.log", kept)
