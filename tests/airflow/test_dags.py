@@ -24,14 +24,15 @@ def test_all_are_known_and_none_has_an_error(site: AirflowSite) -> None:
     known = {dag["dag_id"]: dag["fileloc"] for dag in site.all_of("/dags", "dags")}
     assert {Path(known[dag_id]).name: dag_id for dag_id in FILES.values()} == FILES
     listed = site.airflow("dags", "list-import-errors", "--output", "json").stdout
-    errors = json.loads(listed[listed.index("[") :]) if "[" in listed else []
+    errors = json.loads(listed[listed.index("[{") :]) if "[{" in listed else []
+    assert errors or "No data found" in listed
     assert [one for one in errors if "ours/" in one["filepath"]] == []
 
 
 @pytest.mark.airflow(pre=True)
 def test_the_demo_from_end_to_end(site: AirflowSite) -> None:
     run_id = site.trigger("air_executor_demo", run_id="manual__2025-10-02T07:30:00+00:00")
-    site.airflow("dags", "trigger", "air_executor_demo", "--run-id", "by hand", "--conf", '{"outcome": "failed"}')
+    site.airflow("dags", "trigger", "air_executor_demo", "--run-id", "by-hand", "--conf", '{"outcome": "failed"}')
     assert site.wait_run("air_executor_demo", run_id) == "success"
     name = f"airflow-{run_id}"
     client = AirExecutorClient(site.base)
@@ -48,13 +49,13 @@ def test_the_demo_from_end_to_end(site: AirflowSite) -> None:
         assert f"Started:   {task['started_at']}" in log
         assert f"Completed: {task['completed_at']}" in log
 
-    assert site.wait_run("air_executor_demo", "by hand") == "failed"
-    assert site.tasks("air_executor_demo", "by hand") == {
+    assert site.wait_run("air_executor_demo", "by-hand") == "failed"
+    assert site.tasks("air_executor_demo", "by-hand") == {
         "create_air_executor_job": "success",
         "wait_for_air_executor_completion": "failed",
         "get_air_executor_results": "failed",
     }
-    why = site.task_log("air_executor_demo", "by hand", "wait_for_air_executor_completion")
+    why = site.task_log("air_executor_demo", "by-hand", "wait_for_air_executor_completion")
     assert "complete" in why
     assert "exit code 1" in why
 

@@ -39,7 +39,7 @@ CHAINS = {
 
 @pytest.fixture(scope="module")
 def bag() -> Any:
-    return DagBag(dag_folder=DAGS, include_examples=False)
+    return DagBag(dag_folder=DAGS)
 
 
 def test_all_of_them_can_be_imported(bag: Any) -> None:
@@ -48,8 +48,9 @@ def test_all_of_them_can_be_imported(bag: Any) -> None:
     # Programs of jobs lie below; Airflow may not take them for DAG files.
     read = {Path(stat.file.lstrip("/")).name for stat in bag.dagbag_stats}
     assert read == {path.name for path in DAGS.glob("*.py")}
-    warned = {path: text for path, text in getattr(bag, "captured_warnings", {}).items() if text}
-    assert warned == {}, "a DAG file that users copy uses what is deprecated"
+    warnings = [text for texts in bag.captured_warnings.values() for text in texts]
+    # Users copy these files: nothing in them may be deprecated. What Airflow imports is its own affair.
+    assert [text for text in warnings if text.startswith(str(DAGS))] == []
 
 
 def test_what_they_do_in_which_order(bag: Any) -> None:
@@ -69,6 +70,19 @@ def test_job_files_are_there(bag: Any) -> None:
     files = [getattr(task, "job_file", None) for dag_id in REAL_USES for task in bag.dags[dag_id].tasks]
     assert len(list(filter(None, files))) == len(REAL_USES)
     assert all((DAGS / file).is_file() for file in files if file)
+
+
+@pytest.fixture
+def known(bag: Any) -> None:
+    """Airflow's database knows them all, so that they can be triggered."""
+    if hasattr(bag, "sync_to_db"):  # 2.10
+        bag.sync_to_db()
+        return
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(bag, "dags-folder", None)
 
 
 # ---- the light ones run ------------------------------------------------------------------------------
@@ -137,6 +151,7 @@ def test_hybrid_control(bag: Any, base: Path, run_dag: Callable[..., Ran]) -> No
     assert parents["discover"] is None
 
 
+@pytest.mark.usefixtures("known")
 def test_the_example(
     bag: Any, base: Path, tmp_path: Path, run_dag: Callable[..., Ran], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,7 +161,6 @@ def test_the_example(
     (folder / "below").mkdir(parents=True)
     for name in ("a.txt", "b.txt", "below/c.txt"):
         (folder / name).write_text(name)
-    run_dag(bag.dags["air_executor_demo"])  # known to Airflow, so that it can be triggered
     ran = run_dag(bag.dags["example_air_executor_dag"], {"folder": str(folder)})
     assert ran.state == "success", ran.tasks
     summary = ran.xcom("checksums")
