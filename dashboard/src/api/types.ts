@@ -52,6 +52,8 @@ export interface Job {
   rate_per_s: number | null;
   elapsed_s: number | null;
   estimate_s: Estimate | null;
+  /** Who handed it in, in that program's own terms. */
+  origin?: Record<string, unknown> | null;
 }
 
 export interface Spread {

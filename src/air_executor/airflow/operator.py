@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from air_executor.airflow._compat import TRIGGERS_ARE_KILLED, AirflowException, BaseOperator, conf
+from air_executor.airflow._compat import AIRFLOW_3, TRIGGERS_ARE_KILLED, AirflowException, BaseOperator, conf
 from air_executor.airflow.attendance import Attendance, Managers
 from air_executor.airflow.definition import Definition, listed, made_by, read_from
 from air_executor.airflow.handover import HandOver, OnRetry
 from air_executor.airflow.hook import DEFAULT_CONN_ID, AirExecutorHook
 from air_executor.airflow.lineage import note_assets, openlineage_of
+from air_executor.airflow.links import AirExecutorJobLink
 from air_executor.airflow.naming import shortened
 from air_executor.airflow.outcome import gone_text, push, raise_if_failed, summary
 from air_executor.airflow.owner import Owner
@@ -104,6 +105,7 @@ class AirExecutorJobOperator(BaseOperator):
     )
     template_fields_renderers = {"tasks": "json", "job_params": "json", "options": "json", "secrets": "json"}  # noqa: RUF012
     ui_color = "#d8ecf3"
+    operator_extra_links = (AirExecutorJobLink(),)
 
     def __init__(  # noqa: PLR0913
         self,
@@ -206,6 +208,9 @@ class AirExecutorJobOperator(BaseOperator):
         self.log.info("job %s (%s): %s", name, handover.job_id, done)
         for key, value in (("job_name", name), ("job_id", handover.job_id)):
             context["ti"].xcom_push(key=key, value=value)
+        if AIRFLOW_3:  # which would not have the link before the task has ended
+            link = self.operator_extra_links[0]
+            context["ti"].xcom_push(key=link.xcom_key, value=link.get_link(self, ti_key=owner))
         attendance.take_up()
         if not self.wait_for_termination:
             state = handover.look() or {"state": "waiting"}
