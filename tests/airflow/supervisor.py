@@ -161,6 +161,7 @@ class Supervisor:
             process.wait()
         wait_for(lambda: not kill_marked(f"AIRFLOW_HOME={self.home}"), "the end of all processes of Airflow", 30)
         self.cleanup.close()
+        wait_for(lambda: not kill_children(), "the end of what has no environment to be known by", 30)
 
 
 def children(pid: int) -> list[int]:
@@ -180,6 +181,20 @@ def cpu_s(pid: int) -> float:
         return 0.0
     # utime, stime, cutime, cstime
     return sum(map(int, fields[11:15])) / TICKS + sum(map(cpu_s, children(pid)))
+
+
+def kill_children() -> list[int]:
+    """kill -9 whatever is below this process, to which orphans come; the pids found.
+
+    Airflow's workers and gunicorn write their titles over the environment that others are known by.
+    """
+    found = children(os.getpid())
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    return found
 
 
 def kill_marked(mark: str) -> list[int]:
