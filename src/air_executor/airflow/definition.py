@@ -20,7 +20,7 @@ from air_executor.model import param_text
 __all__ = ["Definition", "dags_folder", "made_by", "read_from"]
 
 ANSWER_S: Final = 180.0
-"""So long it may take to load Airflow and to read a secret: seconds, but minutes on a machine that has too much to do."""
+"""So long it may take to load Airflow and read a secret: seconds, but minutes on a machine with too much to do."""
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
