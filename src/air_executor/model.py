@@ -66,6 +66,8 @@ class EnvRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     file: str | None = None
     command: list[str] | None = None
     """A program and its arguments: what it prints is the value."""
+    timeout_s: Positive | None = None
+    """How long the program may take; None: 30 s."""
 
 
 class Group(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -275,6 +277,8 @@ def _check_reference(ref: EnvRef, where: str) -> None:
         if not ref.command or not ref.command[0]:
             raise InvalidInput(f"{where}.command: expected a program and its arguments")
         _no_nul("".join(ref.command), f"{where}.command")
+    elif ref.timeout_s is not None:
+        raise InvalidInput(f"{where}.timeout_s: goes with 'command' only")
 
 
 def parse_task(raw: object, where: str = "task", defaults: dict[str, Any] | None = None) -> TaskSpec:

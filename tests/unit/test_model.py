@@ -107,6 +107,7 @@ WRONG_TASKS = [
         {"env_from": {"A": {"command": ["a\0"]}}},
         "tasks[3].env_from.A.command: a NUL character cannot be passed to a process",
     ),
+    ({"env_from": {"A": {"file": "a", "timeout_s": 1}}}, "tasks[3].env_from.A.timeout_s: goes with 'command' only"),
     (
         {"env_from": {"A": {"command": ["a"], "file": "c"}}},
         "tasks[3].env_from.A: expected exactly one of 'environment', 'file' and 'command'",

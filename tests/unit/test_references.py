@@ -94,9 +94,12 @@ def test_values_are_asked_again_after_their_time(asking: Asking, monkeypatch: py
     assert asking.references.variables(asking.run, task)["A"] != first["A"]
 
 
-def test_a_program_that_takes_too_long(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "LIMIT_S", 0.5)
-    task = asking.task("a", "echo still at it >&2", "sleep 600")
+@pytest.mark.parametrize("said", [None, 0.5])
+def test_a_program_that_takes_too_long(asking: Asking, monkeypatch: pytest.MonkeyPatch, said: float | None) -> None:
+    monkeypatch.setattr(references, "LIMIT_S", 600.0 if said else 0.5)
+    command = ["sh", "-c", "echo still at it >&2; sleep 600"]
+    asking.run.queue([spec("a", env_from={"A": EnvRef(command=command, timeout_s=said)})], T0)
+    task = asking.run.tasks["a"]
     assert not asking.ready(task)
     asking.wait(task)
     with pytest.raises(ValueError, match=r"env_from.A: the command sh did not answer within 0.5 s: still at it"):

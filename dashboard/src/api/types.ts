@@ -132,6 +132,7 @@ export interface SecretSource {
   environment?: string;
   file?: string;
   command?: string[];
+  timeout_s?: number;
 }
 
 export interface TaskDetail extends TaskRow {

@@ -19,6 +19,8 @@ from air_executor.model import param_text
 
 __all__ = ["Definition", "dags_folder", "made_by", "read_from"]
 
+ANSWER_S: Final = 180.0
+"""So long it may take to load Airflow and read a secret: seconds, but minutes on a machine with too much to do."""
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -39,7 +41,9 @@ class Definition:
         if not secrets:
             return
         command = [python or sys.executable, "-P", "-m", "air_executor.airflow.secret"]
-        references = {name: {"command": [*command, secret.checked(ref)]} for name, ref in secrets.items()}
+        references = {
+            name: {"command": [*command, secret.checked(ref)], "timeout_s": ANSWER_S} for name, ref in secrets.items()
+        }
         defaults = dict(self.options.get("defaults") or {})
         defaults["env_from"] = {**references, **(defaults.get("env_from") or {})}
         self.options["defaults"] = defaults

@@ -53,9 +53,10 @@ class Waiting(Struct, eq=False, gc=False):
 class _Call:
     """A program that is asked, or will be when others have answered."""
 
-    def __init__(self, context: RunContext, argv: Argv) -> None:
+    def __init__(self, context: RunContext, argv: Argv, limit_s: float) -> None:
         self.context = context
         self.argv = argv
+        self.limit_s = limit_s
         self.waiting: list[Waiting] = []
         self.answer = bytearray()
         self.stdin = self.stdout = self.pidfd = -1
@@ -66,7 +67,7 @@ class _Call:
         stdin, self.stdin = os.pipe2(os.O_CLOEXEC)
         self.stdout, stdout = os.pipe2(os.O_CLOEXEC)
         try:
-            limits = f"{LIMIT_S:g}", str(MAX_VALUE_BYTES)
+            limits = f"{self.limit_s:g}", str(MAX_VALUE_BYTES)
             pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", "-X", "utf8", PROGRAM, *limits, self.context.cwd, *self.argv],
@@ -87,7 +88,7 @@ class _Call:
             os.close(stdin)
             os.close(stdout)
         os.set_blocking(self.stdout, False)
-        self.give_up_at = time.monotonic() + LIMIT_S + GRACE_S
+        self.give_up_at = time.monotonic() + self.limit_s + GRACE_S
 
     def hang_up(self) -> None:
         """Let go of it. If it still runs it ends now, since its standard input does."""
@@ -155,7 +156,7 @@ class References:
                 continue
             call = asked.calls.get(argv)
             if call is None:
-                call = asked.calls[argv] = _Call(context, argv)
+                call = asked.calls[argv] = _Call(context, argv, ref.timeout_s or LIMIT_S)
                 self._in_line.append(call)
             first = first or call
         if first is None:
@@ -195,7 +196,7 @@ class References:
         for call in list(self._by_fd.values()):
             if now >= call.give_up_at:
                 call.kill()
-                self._finish(call, error=f"did not answer within {LIMIT_S:g} s")
+                self._finish(call, error=f"did not answer within {call.limit_s:g} s")
         for asked in self._runs.values():
             for argv in [argv for argv, (_, until) in asked.values.items() if until <= now]:
                 del asked.values[argv]

@@ -73,7 +73,7 @@ def test_each_yield_of_the_function_is_a_task(base: Path, manager: ManagerProces
     assert said[6:] == ["{'word':", "'templated'}", "templated"]
     discover = client.find_task(job, "discover")
     assert discover["args"] == ["squares"]
-    assert 'print("discovering in process"' in discover["env"]["AIR_EXECUTOR_DISCOVERY"]
+    assert "discovering in process" in discover["env"]["AIR_EXECUTOR_DISCOVERY"]
 
 
 def test_without_arguments_and_with_all_of_them(base: Path, manager: ManagerProcess, run_dag: RunDag) -> None:
@@ -96,7 +96,7 @@ def test_without_arguments_and_with_all_of_them(base: Path, manager: ManagerProc
         def keyed(count):
             import os
 
-            assert os.environ["TOKEN"] == "of a variable"
+            assert os.environ["TOKEN"].split() == ["of", "a", "variable"]
             for number in range(count):
                 yield {"command": "sh", "args": [f"-{'e' * (number % 2)}c", 'echo "$word" in "$PWD" with ${#TOKEN}']}
             yield {"id": "bad", "command": "false"}
@@ -116,7 +116,7 @@ def test_without_arguments_and_with_all_of_them(base: Path, manager: ManagerProc
     assert {one.get("group") for one in client.tasks(job)} == {"g"}
     assert client.get_job(job)["max_parallel"] == 1
     for path in base.rglob("*"):
-        assert not path.is_file() or b"of a variable" not in path.read_bytes().replace(b'== \\"of a variable', b"")
+        assert not path.is_file() or b"of a variable" not in path.read_bytes()
 
 
 def test_a_function_of_the_bundle(base: Path, manager: ManagerProcess, run_dag: RunDag) -> None:

@@ -86,7 +86,7 @@ def test_all_tasks_get_references_and_what_they_say_themselves_comes_first() -> 
     definition = Definition(tasks, {"defaults": {"retries": 2}})
     definition.with_secrets({"X": "var:x", "Y": "conn:y"}, "/opt/airflow/bin/python")
     command = ["/opt/airflow/bin/python", "-P", "-m", "air_executor.airflow.secret"]
-    x, y = {"command": [*command, "var:x"]}, {"command": [*command, "conn:y"]}
+    x, y = ({"command": [*command, ref], "timeout_s": 180.0} for ref in ("var:x", "conn:y"))
     assert definition.options == {"defaults": {"retries": 2, "env_from": {"X": x, "Y": y}}}
     assert definition.tasks[0] == {"command": "a"}
     assert definition.tasks[1]["env_from"] == {"X": {"file": "/x"}, "Y": y}
