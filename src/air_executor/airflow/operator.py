@@ -198,7 +198,7 @@ class AirExecutorJobOperator(BaseOperator):
         owner = Owner.of(context)
         name = shortened(self.job_name) if self.job_name else owner.job_name
         client = hook.get_conn()
-        attendance = Attendance(client, name, self.manager, self.log, hook.dashboard_url if hook.is_remote else None)
+        attendance = Attendance(client, name, self.manager, self.log, getattr(client, "url", None))
         handover = self._handover = HandOver(client, owner, name, self.on_retry)
         attendance.begin()
         try:
