@@ -86,7 +86,9 @@ def test_killed_cleared_and_late_tasks_do_no_work_twice(airflow: AirflowSite, wo
     os.kill(int((work / "killed.pid").read_text()), signal.SIGKILL)
     clear(airflow, run_id, "cleared", "cleared_deferred")
 
-    for task, more in (("late", ["x"]), ("cleared", ["x"]), ("cleared_deferred", ["once", "x"])):
+    # 2.10 takes the clearing of a task that runs for a failed try
+    cleared = ["once", "x"] if airflow.is_3 else ["x"]
+    for task, more in (("late", ["x"]), ("cleared", cleared), ("cleared_deferred", ["once", "x"])):
         wanted = ["once", "x", *more]
         wait_for(lambda task=task, wanted=wanted: starts(work, task) == wanted, f"more of {task}", LONG_S)  # type: ignore[misc]
         (work / f"{task}.go").touch()
@@ -99,13 +101,14 @@ def test_killed_cleared_and_late_tasks_do_no_work_twice(airflow: AirflowSite, wo
     assert airflow.wait_run("retrying", run_id, deadline_s=LONG_S) == "success"
     assert starts(work, "killed") == ["once", "x"], "nobody told the job"
     assert starts(work, "late") == ["once", "x", "x"], "it goes on with what was left"
-    assert starts(work, "cleared") == ["once", "x", "x"], "it ran, and goes on with what was left"
-    assert starts(work, "cleared_deferred") == ["once", "x"] * 2, "it waited, and begins anew"
+    assert starts(work, "cleared") == ["once", "x", *cleared]
+    assert starts(work, "cleared_deferred") == ["once", "x"] * 2
     for task in tasks:
         told = airflow.xcom("retrying", run_id, task)
         name = f"airflow-retrying~{run_id}~{task}"
         assert (told["state"], told["completed"], told["job_name"]) == ("completed", 2, name)
-        assert (told["job_id"] == before[task]["id"]) is (task != "cleared_deferred")
+        anew = task == "cleared_deferred" or (task == "cleared" and airflow.is_3)
+        assert (told["job_id"] == before[task]["id"]) is not anew
     old = client.wait(name.replace("late", "cleared_deferred"), 0, job_id=before["cleared_deferred"]["id"])
     assert (old["state"], old["reason"]) == ("failed", "cancelled")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -156,7 +157,8 @@ class HandOver:
         origin = origin_of(state)
         was = (origin.get("max_tries"), origin.get("begun_at"))
         if was != (self.owner.max_tries, self.owner.begun_at):
-            self.client.cancel(self.job_name)
+            with contextlib.suppress(Refused):  # it has ended meanwhile
+                self.client.cancel(self.job_name)
 
     def _wait_for_end(self) -> dict[str, Any] | None:
         """How the run that is being cancelled ended; None when it is gone."""

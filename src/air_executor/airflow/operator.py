@@ -46,8 +46,8 @@ class AirExecutorJobOperator(BaseOperator):
 
     **Retries never double work.** The name of the job and the ids of its runs follow from DAG, run, task and map
     index. A try that finds its job under way waits for it; one that finds it completed takes it; what it does about
-    one that failed says `on_retry`. Clearing a task that has ended, or waits in the triggerer, makes a new run
-    (what is still under way is cancelled); clearing one that runs cancels its job and is another try. A job that
+    one that failed says `on_retry`. Clearing the task cancels what is under way of its job and makes a new
+    run; only on 2.10 a task that is cleared while it runs has its job cancelled and is tried again. A job that
     somebody cancelled by hand fails the task without further tries.
 
     :param tasks: task objects as in a job file (`{"command": "echo", "args": ["hi"]}`), or a function that returns
@@ -198,7 +198,7 @@ class AirExecutorJobOperator(BaseOperator):
         owner = Owner.of(context)
         name = shortened(self.job_name) if self.job_name else owner.job_name
         client = hook.get_conn()
-        attendance = Attendance(client, name, self.manager, self.log, hook.dashboard_url if hook.is_remote else None)
+        attendance = Attendance(client, name, self.manager, self.log, getattr(client, "url", None))
         handover = self._handover = HandOver(client, owner, name, self.on_retry)
         attendance.begin()
         try:

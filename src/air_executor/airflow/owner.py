@@ -49,8 +49,8 @@ class Owner:
     def job_id(self, nth: int) -> str:
         """The id of its `nth` run (from 0) since it was last cleared; whoever asks gets the same.
 
-        Clearing raises `max_tries`, or makes the DAG run begin anew: that is another row of runs. Only a task that
-        is cleared while it runs is for Airflow the same one at its next try.
+        Clearing changes `max_tries`, or makes the DAG run begin anew: that is another row of runs. Only for 2.10 a
+        task that is cleared while it runs is the same one at its next try.
         """
         me = (self.dag_id, self.run_id, self.task_id, self.map_index)
         return naming.job_id(self.begun_at, *me, self.max_tries, nth)
