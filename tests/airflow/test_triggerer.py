@@ -48,7 +48,8 @@ def begun(airflow: AirflowSite, dag_id: str, go: Path) -> tuple[str, AirExecutor
     airflow.add_dag(f"{dag_id}.py", DAG.format(dag_id=dag_id))
     run_id = airflow.trigger(dag_id, conf={"go": str(go)}, run_id="a:run+1")
     for task in ("job", "sensor"):
-        airflow.wait_task(dag_id, run_id, task, "deferred")
+        state = airflow.wait_task(dag_id, run_id, task, "deferred", "failed", deadline_s=90)
+        assert state == "deferred", airflow.task_log(dag_id, run_id, task)
     return run_id, AirExecutorClient(airflow.base), f"airflow-{dag_id}~{run_id}~job"
 
 
