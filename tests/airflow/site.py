@@ -116,7 +116,8 @@ class AirflowSite:
 
     def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> Answer:
         body = None if content is None else json.dumps(content).encode()
-        request = Request(self.url + path, body, {"Content-Type": "application/json"} | headers, method=method)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        request = Request(self.url + path, body, kind | headers, method=method)
         try:
             with direct.open(request, timeout=60) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read())
@@ -325,7 +326,7 @@ def end(folder: Path) -> None:
     """End the site in `folder` and wait until nothing of it is left."""
     ask_to_end(folder)
     with contextlib.suppress(OSError, ValueError):
-        process = Path("/proc") / (folder / "supervisor.pid").read_text()
+        process = Path("/proc") / (folder / "supervisor.pid").read_text().strip()
         wait_for(lambda: not process.exists(), f"the end of the Airflow in {folder}", END_S)
 
 

@@ -254,7 +254,7 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
-    (folder / "supervisor.pid").write_text(str(os.getpid()))
+    (folder / "supervisor.pid").write_text(f"{os.getpid()}\n")
     # pytest's Ctrl-C is not for us: the end of its process is
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
