@@ -10,7 +10,6 @@ import pytest
 from air_executor import AirExecutorClient
 from tests.airflow.our_dags import FILES, deploy
 from tests.airflow.site import AirflowSite
-from tests.support import wait_for
 
 
 @pytest.fixture
@@ -103,6 +102,4 @@ def test_over_a_thousand_tasks_in_one_of_airflow(site: AirflowSite, tmp_path: Pa
     assert history[-1]["completed"] == summary["total_tasks"]
     assert 2 <= len(history) <= 200
     assert all(one["timestamp"].endswith("+00:00") for one in history)
-    chart = Path(site.xcom("data_partitions", run_id, "count_calls", "chart"))
-    wait_for(chart.is_file, "the chart")
     assert "Air-Executor Progress Report" in site.task_log("data_partitions", run_id, "count_calls")
