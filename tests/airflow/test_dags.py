@@ -10,7 +10,6 @@ import pytest
 from air_executor import AirExecutorClient
 from tests.airflow.our_dags import FILES, deploy
 from tests.airflow.site import AirflowSite
-from tests.support import wait_for
 
 
 @pytest.fixture
@@ -24,8 +23,8 @@ def test_all_are_known_and_none_has_an_error(site: AirflowSite) -> None:
     known = {dag["dag_id"]: dag["fileloc"] for dag in site.all_of("/dags", "dags")}
     assert {Path(known[dag_id]).name: dag_id for dag_id in FILES.values()} == FILES
     listed = site.airflow("dags", "list-import-errors", "--output", "json").stdout
-    errors = json.loads(listed[listed.index("[{") :]) if "[{" in listed else []
-    assert errors or "No data found" in listed
+    *_, last = listed.strip().splitlines()
+    errors = [] if last == "No data found" else json.loads(last)
     assert [one for one in errors if "ours/" in one["filepath"]] == []
 
 
@@ -103,6 +102,4 @@ def test_over_a_thousand_tasks_in_one_of_airflow(site: AirflowSite, tmp_path: Pa
     assert history[-1]["completed"] == summary["total_tasks"]
     assert 2 <= len(history) <= 200
     assert all(one["timestamp"].endswith("+00:00") for one in history)
-    chart = Path(site.xcom("data_partitions", run_id, "count_calls", "chart"))
-    wait_for(chart.is_file, "the chart")
     assert "Air-Executor Progress Report" in site.task_log("data_partitions", run_id, "count_calls")

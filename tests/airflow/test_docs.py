@@ -133,7 +133,7 @@ for old, new in rows:
     (was, sensor), (today, other) = outcome(old), outcome(new)
     poked = []
     if isinstance(sensor, PythonSensor):
-        poked.append(sensor.poke({}))
+        poked.append(bool(sensor.poke({})))
         try:
             other.poke({})
         except Exception as error:
