@@ -84,10 +84,10 @@ def test_killed_cleared_and_late_tasks_do_no_work_twice(airflow: AirflowSite, wo
     airflow.wait_task("retrying", run_id, "cleared_deferred", "deferred", deadline_s=LONG_S)
 
     os.kill(int((work / "killed.pid").read_text()), signal.SIGKILL)
-    clear(airflow, run_id, "cleared", "cleared_deferred")
+    # 2.10 may take a task that is cleared while it runs for a zombie, and leave its process alone
+    clear(airflow, run_id, *(("cleared",) if airflow.is_3 else ()), "cleared_deferred")
 
-    # 2.10 takes the clearing of a task that runs for a failed try
-    cleared = ["once", "x"] if airflow.is_3 else ["x"]
+    cleared = ["once", "x"] if airflow.is_3 else []
     for task, more in (("late", ["x"]), ("cleared", cleared), ("cleared_deferred", ["once", "x"])):
         wanted = ["once", "x", *more]
         wait_for(lambda task=task, wanted=wanted: starts(work, task) == wanted, f"more of {task}", LONG_S)  # type: ignore[misc]
