@@ -118,7 +118,8 @@ def test_so_is_one_that_waits_in_the_inbox_behind_an_earlier_run(work: Work) -> 
 
 def test_two_tries_at_the_same_moment_make_one_run(work: Work) -> None:
     script = (
-        "import sys; from pathlib import Path; from tests.airflow.test_handover import FIRST, Work, replace\n"
+        "import sys; from pathlib import Path\n"
+        "from tests.acceptance.test_airflow_handover import FIRST, Work, replace\n"
         "work = Work(Path(sys.argv[1])); sys.stdin.readline()\n"
         "work.try_it(replace(FIRST, try_number=int(sys.argv[2])), work.task('a'), work.task('b'))"
     )
@@ -315,7 +316,8 @@ def test_a_job_whose_folder_was_removed_is_handed_over_anew(work: Work) -> None:
 def test_a_killed_process_between_handing_over_and_remembering(work: Work) -> None:
     """kill -9 of the very process that handed the job over."""
     script = (
-        "import os, signal, sys; from pathlib import Path; from tests.airflow.test_handover import Work, FIRST\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.acceptance.test_airflow_handover import FIRST, Work\n"
         "work = Work(Path(sys.argv[1])); work.try_it(FIRST, work.task('a')); os.kill(os.getpid(), signal.SIGKILL)"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

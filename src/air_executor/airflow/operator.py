@@ -217,11 +217,11 @@ class AirExecutorJobOperator(BaseOperator):
             return {"job_name": name, "job_id": handover.job_id, "state": state["state"]}
         end = self._asked(handover.end)
         if end is not None:
-            return self._take_back(context, client, end, self._reporter(context, client))
+            return self._take_back(context, client, end, self._reporter(context, client, name, handover.job_id))
         if self.deferrable:
             attendance.settle(lambda: self._asked(handover.look))
             self._defer(name, handover.job_id)
-        reporter = self._reporter(context, client)
+        reporter = self._reporter(context, client, name, handover.job_id)
         end = self._wait(handover, attendance, reporter)
         return self._take_back(context, client, end, reporter)
 
@@ -238,7 +238,8 @@ class AirExecutorJobOperator(BaseOperator):
             self._defer(name, job_id)
         except AirExecutorError as error:
             raise AirflowException(gone_text(name, error)) from None
-        return self._take_back(context, client, {**end, "name": name}, None, event.get("progress_history"))
+        reporter = self._reporter(context, client, name, job_id)
+        return self._take_back(context, client, {**end, "name": name}, reporter, event.get("progress_history"))
 
     def on_kill(self) -> None:
         """Cancel the job, and wait a moment until that was heard."""
@@ -356,17 +357,13 @@ class AirExecutorJobOperator(BaseOperator):
         except AirExecutorError:
             return None  # waiting has its own patience
 
-    def _reporter(self, context: Mapping[str, Any], client: AirExecutorClient) -> Reporter:
+    def _reporter(self, context: Mapping[str, Any], client: AirExecutorClient, name: str, job_id: str) -> Reporter:
         from air_executor.airflow.visibility import Reporter
-
-        assert self._handover is not None
 
         def push(key: str, value: Any) -> None:
             context["ti"].xcom_push(key=key, value=value)
 
-        return Reporter(
-            self._handover.job_name, self.visibility, self.log, push, client=client, job_id=self._handover.job_id
-        )
+        return Reporter(name, self.visibility, self.log, push, client=client, job_id=job_id)
 
     # ---- taking back ---------------------------------------------------------------------------
 
@@ -375,20 +372,20 @@ class AirExecutorJobOperator(BaseOperator):
         context: Mapping[str, Any],
         client: AirExecutorClient,
         end: Mapping[str, Any],
-        reporter: Reporter | None,
+        reporter: Reporter,
         history: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
+        """`history`: how the counts went as the trigger saw it, where that cannot be read any more."""
         try:
             told = summary(client, str(end["name"]), str(end["id"]), results=self.results)
         except AirExecutorError as error:
             raise AirflowException(gone_text(str(end["name"]), error)) from None
         self._told = told
-        if reporter is not None:
-            reporter.end(end)
-            if "results" in told:
-                context["ti"].xcom_push(key="results", value=told["results"])
-        else:
-            push(context, told, history)
+        reporter.end(end)
+        if reporter.visibility.xcom:
+            push(context, told, reporter.history() or history)
+        elif "results" in told:
+            context["ti"].xcom_push(key="results", value=told["results"])
         # A process of the try before may have been killed only now, and have cancelled what goes on here.
         raise_if_failed(client, end, final=self._handover is None or not self._handover.attached)
         note_assets(context, self.outlets, told)
