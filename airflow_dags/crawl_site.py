@@ -40,7 +40,7 @@ def crawl_site() -> None:
     @task
     def check(folder: str) -> None:
         program = Path(__file__).parent / "air_executor_jobs" / "crawl" / "plain_loop.py"
-        subprocess.run([sys.executable, program, "", folder], check=True)
+        print(subprocess.check_output([sys.executable, program, "", folder], text=True))
 
     crawl >> wait >> check(FOLDER)
 

@@ -37,7 +37,7 @@ def data_partitions() -> None:
     @task
     def check(folder: str) -> None:
         program = Path(__file__).parent / "air_executor_jobs" / "data_partitions" / "plain_loop.py"
-        subprocess.run([sys.executable, program, folder], check=True)
+        print(subprocess.check_output([sys.executable, program, folder], text=True))
 
     count_calls >> check(FOLDER)
 

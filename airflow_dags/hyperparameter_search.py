@@ -49,7 +49,7 @@ def hyperparameter_search() -> None:
     @task
     def check(python: str, folder: str) -> None:
         program = Path(__file__).parent / "air_executor_jobs" / "hyperparameters" / "plain_loop.py"
-        subprocess.run([python, program, folder], check=True)
+        print(subprocess.check_output([python, program, folder], text=True))
 
     best(search.output) >> check(SKLEARN_PYTHON, FOLDER)
 

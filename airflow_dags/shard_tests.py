@@ -38,7 +38,7 @@ def shard_tests() -> None:
     @task
     def check(modules: str, folder: str) -> None:
         program = Path(__file__).parent / "air_executor_jobs" / "shard_tests" / "plain_loop.py"
-        subprocess.run([sys.executable, program, modules, folder], check=True)
+        print(subprocess.check_output([sys.executable, program, modules, folder], text=True))
 
     run_tests >> check("{{ params.modules }}", FOLDER)
 
