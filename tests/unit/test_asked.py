@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air_executor.airflow.asked import Denied, asked, dag_of
+from air_executor.airflow.ui.asked import Denied, asked, dag_of
 
 NAMES = st.text(min_size=1).filter(lambda text: text not in (".", "..") and text.isprintable() and "/" not in text)
 IDS = st.text(min_size=1).filter(lambda text: text not in (".", "..") and text.isprintable())

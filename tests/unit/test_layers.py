@@ -54,7 +54,7 @@ NO_IO = {
 }
 ALONE = {"_examples"}
 # What Airflow's interface shows is the web application itself, mounted; this one file does that.
-ACROSS = {("airflow.dashboard", "web")}
+ACROSS = {("airflow.ui.dashboard", "web")}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:

@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from air_executor.airflow._compat import AIRFLOW, AIRFLOW_3
 from air_executor.airflow.links import PREFIX, RUN_ROUTE, TASK_ROUTE
-from air_executor.airflow.refusal import Refusal
+from air_executor.airflow.ui.refusal import Refusal
 
 __all__ = ["AirExecutorPlugin"]
 
@@ -37,8 +37,8 @@ class _WhenAsked:
 def _fastapi_apps() -> list[Any]:
     app: Any
     try:
-        from air_executor.airflow.dashboard import Dashboard
-        from air_executor.airflow.guards import guarded
+        from air_executor.airflow.ui.dashboard import Dashboard
+        from air_executor.airflow.ui.guards import guarded
 
         app = guarded(Dashboard())
     except Exception:
@@ -49,7 +49,7 @@ def _fastapi_apps() -> list[Any]:
 
 def _appbuilder_views() -> list[Any]:
     try:
-        from air_executor.airflow.view import JobsView
+        from air_executor.airflow.ui.view import JobsView
     except Exception:
         log.exception("The view of Air-Executor is left out: its guards cannot be made")
         return []

@@ -26,8 +26,8 @@ from starlette.testclient import TestClient
 
 from air_executor import AirExecutorClient
 from air_executor.airflow import handed, plugin
-from air_executor.airflow.dashboard import Dashboard
-from air_executor.airflow.guards import guarded
+from air_executor.airflow.ui.dashboard import Dashboard
+from air_executor.airflow.ui.guards import guarded
 from air_executor.web import create_app
 from tests.acceptance.web_server import Server
 from tests.support import ManagerProcess, wait_end
@@ -314,7 +314,7 @@ def test_a_stream_ends_when_the_right_does(
     ask: Ask, access: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handed, "STREAM_S", 30.0)
-    monkeypatch.setattr("air_executor.airflow.guards.HOLDS_S", 0.2)
+    monkeypatch.setattr("air_executor.airflow.ui.guards.HOLDS_S", 0.2)
     import threading
 
     def refuse() -> None:
@@ -338,10 +338,10 @@ def test_streams_are_short(ask: Ask) -> None:
 
 
 def test_without_guards_everything_is_refused(monkeypatch: pytest.MonkeyPatch, jobs: Path) -> None:
-    monkeypatch.delitem(sys.modules, "air_executor.airflow.guards")
+    monkeypatch.delitem(sys.modules, "air_executor.airflow.ui.guards")
     monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)  # imports of it fail
     with pytest.raises(ImportError):
-        import air_executor.airflow.guards  # noqa: F401
+        import air_executor.airflow.ui.guards  # noqa: F401
     [app] = plugin._fastapi_apps()
     assert app["url_prefix"] == "/air-executor"
     client = TestClient(app["app"])

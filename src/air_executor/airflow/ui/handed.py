@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from air_executor.airflow.asked import Asked
+from air_executor.airflow.ui.asked import Asked
 
 __all__ = ["Handed", "json_of", "request_for", "request_of"]
 

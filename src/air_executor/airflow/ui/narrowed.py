@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from air_executor.airflow.asked import Asked, Denied, dag_of
+from air_executor.airflow.ui.asked import Asked, Denied, dag_of
 
 if TYPE_CHECKING:
-    from air_executor.airflow.guards import Rights
+    from air_executor.airflow.ui.guards import Rights
 
 __all__ = ["Overview", "narrowed_info", "narrowed_jobs", "narrowed_runs"]
 

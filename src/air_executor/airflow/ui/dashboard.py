@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from air_executor.airflow.asked import Asked, Denied, Right, asked, dag_of
-from air_executor.airflow.forward import Forward
-from air_executor.airflow.handed import Handed, json_of, request_for, request_of
-from air_executor.airflow.narrowed import Overview, narrowed_info, narrowed_jobs, narrowed_runs
+from air_executor.airflow.ui.asked import Asked, Denied, Right, asked, dag_of
+from air_executor.airflow.ui.forward import Forward
+from air_executor.airflow.ui.handed import Handed, json_of, request_for, request_of
+from air_executor.airflow.ui.narrowed import Overview, narrowed_info, narrowed_jobs, narrowed_runs
 from air_executor.client_http import HttpClient
 from air_executor.errors import AirExecutorError
 from air_executor.web import Access, create_app, pages
@@ -29,7 +29,7 @@ from air_executor.web.access import sent_path
 from air_executor.web.answers import Json, error_answer
 
 if TYPE_CHECKING:
-    from air_executor.airflow.guards import Rights
+    from air_executor.airflow.ui.guards import Rights
     from air_executor.web.app import Application
 
 __all__ = ["Dashboard"]

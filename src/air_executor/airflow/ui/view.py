@@ -23,9 +23,9 @@ from flask import Response, make_response, redirect, request, url_for  # type: i
 from flask_appbuilder import BaseView, expose  # type: ignore[import-not-found]
 
 from air_executor.airflow._compat import AirflowException
-from air_executor.airflow.asked import Right, dag_of
-from air_executor.airflow.looking import Folder, Jobs, Server
-from air_executor.airflow.refusal import SAFE_HEADERS
+from air_executor.airflow.ui.asked import Right, dag_of
+from air_executor.airflow.ui.looking import Folder, Jobs, Server
+from air_executor.airflow.ui.refusal import SAFE_HEADERS
 from air_executor.client_http import HttpClient
 from air_executor.errors import AirExecutorError, NotFound
 from air_executor.observe.overview import holds

@@ -26,8 +26,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from air_executor.airflow.asked import Right
-from air_executor.airflow.refusal import SAFE_HEADERS
+from air_executor.airflow.ui.asked import Right
+from air_executor.airflow.ui.refusal import SAFE_HEADERS
 
 __all__ = ["CONN_ID", "Rights", "guarded"]
 

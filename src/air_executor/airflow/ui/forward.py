@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from air_executor.airflow.refusal import answer_error
+from air_executor.airflow.ui.refusal import answer_error
 
 __all__ = ["Forward"]
 
