@@ -84,10 +84,10 @@ QUICK: Options = {
         "trigger_timeout_check_interval": "2",
         "max_tis_per_query": "64",
     },
-    "triggerer": {"job_heartbeat_sec": "1", "triggerer_health_check_threshold": "5"},
+    "triggerer": {"job_heartbeat_sec": "1", "triggerer_health_check_threshold": "10"},
 }
 QUICK_3: Options = {
-    "scheduler": {"task_instance_heartbeat_timeout": "10", "task_instance_heartbeat_timeout_detection_interval": "2"},
+    "scheduler": {"task_instance_heartbeat_timeout": "60", "task_instance_heartbeat_timeout_detection_interval": "2"},
     "workers": {"min_heartbeat_interval": "2"},
     "dag_processor": {
         "refresh_interval": "1",
@@ -101,7 +101,7 @@ QUICK_2: Options = {
         "dag_dir_list_interval": "1",
         "min_file_process_interval": "600",
         "local_task_job_heartbeat_sec": "2",
-        "scheduler_zombie_task_threshold": "10",
+        "scheduler_zombie_task_threshold": "60",
         "zombie_detection_interval": "2",
     },
 }

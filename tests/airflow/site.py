@@ -235,6 +235,20 @@ class AirflowSite:
             raise ApiError(answer.status, answer.body.decode(errors="replace"), where)
         return answer.body.decode(errors="replace")
 
+    def wait_log(
+        self, dag_id: str, run_id: str, task_id: str, text: str, try_number: int = 1, deadline_s: float = 60
+    ) -> str:
+        """Wait until a text is in the log of a try, which need not have begun; that log."""
+
+        def there() -> str | None:
+            try:
+                log = self.task_log(dag_id, run_id, task_id, try_number)
+            except ApiError:
+                return None
+            return log if text in log else None
+
+        return str(wait_for(there, f"{text!r} in the log of {task_id}, try {try_number}", deadline_s))
+
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value, or ApiError 404."""
         where = f"{self._instance(dag_id, run_id, task_id)}/xcomEntries/{_q(key)}"
