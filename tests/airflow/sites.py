@@ -36,12 +36,12 @@ class AirflowSites:
     """The folder of this session's sites, which the process that began the session makes and removes."""
 
     def __init__(self, config: pytest.Config) -> None:
-        handed_down = getattr(config, "workerinput", {}).get("airflow_sites")
+        handed_down = getattr(config, "workerinput", {}).get("airflow_sites") or os.environ.get(KEPT)
         self.is_owner = handed_down is None
         self.folder = Path(handed_down or tempfile.mkdtemp(prefix="air-af-", dir="/tmp"))
         self.session_pid = os.getpid() if self.is_owner else os.getppid()
         if KEPT in os.environ:
-            self.is_owner, self.folder, self.session_pid = False, Path(os.environ[KEPT]), 1
+            self.session_pid = 1
             self.folder.mkdir(parents=True, exist_ok=True)
 
     @pytest.hookimpl(optionalhook=True)
