@@ -19,9 +19,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request
 
+from air_executor import AirExecutorClient
 from tests.airflow import versions
 from tests.airflow.supervisor import direct, tail
-from tests.support import wait_for
+from tests.support import ManagerProcess, wait_for
 
 ENDED = ("success", "failed")
 PAGE = 100
@@ -359,3 +360,12 @@ def _line(event: dict[str, Any] | str) -> str:
     told += (f"{key}={value}" for key, value in event.items() if key not in NOT_SHOWN)
     told += (f"\n{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or ())
     return " ".join(told)
+
+
+def take_over(base: Path, *options: str) -> ManagerProcess:
+    """A manager of the test's own, in place of one that an operator started and that has not gone yet."""
+    client = AirExecutorClient(base)
+    if (pid := client.manager_pid) is not None:
+        os.kill(pid, signal.SIGUSR2)
+        wait_for(lambda: client.manager_pid is None, f"manager {pid} to go")
+    return ManagerProcess(base, *options).start()

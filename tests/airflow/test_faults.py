@@ -13,7 +13,7 @@ import pytest
 
 from air_executor import AirExecutorClient
 from tests.acceptance.web_server import Server
-from tests.airflow.site import AirflowSite
+from tests.airflow.site import AirflowSite, take_over
 from tests.support import ManagerProcess, read, wait_end, wait_for
 
 DAGS = Path(__file__).with_name("dags")
@@ -22,7 +22,7 @@ ONCE = ["begun", "ended"]
 
 @pytest.fixture(scope="module")
 def manager(airflow: AirflowSite) -> Iterator[ManagerProcess]:
-    process = ManagerProcess(airflow.base, "--slots", "20").start()
+    process = take_over(airflow.base, "--slots", "20")
     yield process
     process.stop()
 

@@ -11,7 +11,7 @@ import pytest
 
 from air_executor import AirExecutorClient
 from air_executor.airflow.naming import job_name
-from tests.airflow.site import AirflowSite
+from tests.airflow.site import AirflowSite, take_over
 from tests.support import ManagerProcess, by_id, read, wait_for
 
 DAGS = Path(__file__).with_name("dags")
@@ -21,7 +21,7 @@ LONG = "x" * 243
 @pytest.fixture(scope="module")
 def manager(airflow: AirflowSite) -> Iterator[ManagerProcess]:
     """On the folder that the site's configuration names."""
-    process = ManagerProcess(airflow.base, "--slots", "120").start()
+    process = take_over(airflow.base, "--slots", "120")
     yield process
     process.stop()
 

@@ -1,4 +1,4 @@
-"""Tasks of a running Airflow that are killed, cleared, or run twice at once: their jobs' work is done once."""
+"""Tasks of a running Airflow that are killed, cleared or late: the work of their jobs is done once."""
 
 from __future__ import annotations
 
@@ -43,14 +43,6 @@ with DAG("retrying", schedule=None, start_date=datetime(2024, 1, 1), catchup=Fal
     AirExecutorJobOperator(task_id="cleared", tasks=waiting)
     AirExecutorJobOperator(task_id="cleared_deferred", tasks=waiting, deferrable=True)
     AirExecutorJobOperator(task_id="late", tasks=waiting, retries=1, execution_timeout=timedelta(seconds=30))
-
-with DAG("retrying_mapped", schedule=None, start_date=datetime(2024, 1, 1), catchup=False, default_args=OURS):
-    AirExecutorJobOperator.partial(task_id="many", visibility="").expand(
-        tasks=[[{{"id": "t", "command": "sh", "args": ["-c", f"echo {{n}} >> {{WORK}}/many"]}}] for n in range(100)]
-    )
-
-with DAG("retrying_twice", schedule=None, start_date=datetime(2024, 1, 1), catchup=False, default_args=OURS):
-    AirExecutorJobOperator(task_id="twice", tasks=waiting)
 """
 
 
@@ -111,17 +103,3 @@ def test_killed_cleared_and_late_tasks_do_no_work_twice(airflow: AirflowSite, wo
         assert (told["job_id"] == before[task]["id"]) is not anew
     old = client.wait(name.replace("late", "cleared_deferred"), 0, job_id=before["cleared_deferred"]["id"])
     assert (old["state"], old["reason"]) == ("failed", "cancelled")
-
-
-@pytest.mark.timeout(600)
-def test_two_runs_at_once_and_a_hundred_mapped_tasks(airflow: AirflowSite, work: Path) -> None:
-    mapped = airflow.trigger("retrying_mapped")
-    runs = [airflow.trigger("retrying_twice", run_id=f"both:{number}+") for number in (1, 2)]
-    wait_for(lambda: sorted(starts(work, "twice")) == ["once", "once", "x", "x"], "both jobs", LONG_S)
-    (work / "twice.go").touch()
-    for run_id in runs:
-        assert airflow.wait_run("retrying_twice", run_id, deadline_s=LONG_S) == "success"
-    told = [airflow.xcom("retrying_twice", run_id, "twice") for run_id in runs]
-    assert [one["job_name"] for one in told] == [f"airflow-retrying_twice~{run_id}~twice" for run_id in runs]
-    assert airflow.wait_run("retrying_mapped", mapped, deadline_s=300) == "success"
-    assert sorted(map(int, starts(work, "many"))) == list(range(100))

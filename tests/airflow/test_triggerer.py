@@ -91,6 +91,8 @@ def test_a_deferred_job_is_seen_and_outlives_the_triggerer(airflow: AirflowSite,
 def test_the_job_of_a_task_that_a_user_ends_is_cancelled(airflow: AirflowSite, tmp_path: Path) -> None:
     dag_id = "user_ends"
     run_id, client, name = begun(airflow, dag_id, tmp_path / "never")
+    # a trigger that has not begun is never told
+    wait_for(lambda: xcom(airflow, dag_id, run_id, "total_tasks"), "the trigger to look at the job")
     where = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/job"
     airflow.api("PATCH", where, {"new_state": "failed", **({} if airflow.is_3 else {"dry_run": False})})
     state = client.wait(name, 30)

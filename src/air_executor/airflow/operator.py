@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AirExecutorJobOperator"]
 
-LEASE_S: Final = 300.0
-"""Of a deferred task whose trigger is not told when the task is cleared."""
+LEASE_S: Final = 3_600.0 if TRIGGERS_ARE_KILLED else 300.0
+"""Of a deferred task. Also where triggers are told that the task was cleared: none is before it has begun."""
 PATIENCE_S: Final = 600.0
 """So long a server may be away while a job of its is waited for."""
 FIRST_POLL_S: Final = 0.02
@@ -77,8 +77,8 @@ class AirExecutorJobOperator(BaseOperator):
         do; `required`: fail at once where there is none. A server is asked; nothing is started there.
     :param visibility: where the job is to be seen while it runs, of `log`, `xcom`, `metrics`, `history`, with
         commas.
-    :param lease_s: seconds after which the manager cancels the job when nobody waits for it any more; default 300
-        where the task defers and Airflow does not tell triggers that it was cleared (before 3.3), else never.
+    :param lease_s: seconds after which the manager cancels the job when nobody waits for it any more; default, where
+        the task defers, 300 before Airflow 3.3 (which does not tell triggers that a task was cleared) and 3600 since.
     :param cancel_on_kill: cancel the job when the task is killed, cleared, failed by hand, or runs into its
         time-out.
     :param results: put what tasks report (`task.result(…)`) into the summary; over 48 kB only where it is to be
@@ -289,7 +289,7 @@ class AirExecutorJobOperator(BaseOperator):
         """Seconds after which the manager ends the job when nobody has asked for it, or None."""
         if self.lease_s is not None or not self.wait_for_termination:
             return self.lease_s
-        return LEASE_S if self.deferrable and not TRIGGERS_ARE_KILLED else None
+        return LEASE_S if self.deferrable else None
 
     # ---- waiting -------------------------------------------------------------------------------
 
