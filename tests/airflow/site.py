@@ -26,6 +26,8 @@ from tests.support import ManagerProcess, wait_for
 
 ENDED = ("success", "failed")
 PAGE = 100
+LOCKED, LOCKED_S = "Database error", 15.0
+"""What Airflow 3 answers when somebody else is writing to its SQLite; nothing was done then."""
 END_S = 60.0
 NOT_SHOWN = {
     *("event", "timestamp", "level", "logger", "error_detail", "filename", "lineno", "loc"),
@@ -99,10 +101,15 @@ class AirflowSite:
     def api(self, method: str, path: str, json: Any = None, user: str | None = "admin") -> Any:
         """A request to the public API: `/dags/x` is `/api/v2/dags/x` (or v1). Its answer, or ApiError."""
         path = path if path.startswith("/api/") else f"{'/api/v2' if self.is_3 else '/api/v1'}{path}"
-        answer = self.request(method, path, json, user, {"Accept": "application/json"})
-        if answer.status >= 400:
-            raise ApiError(answer.status, answer.body.decode(errors="replace"), f"{method} {path}")
-        return answer.json()
+        deadline = time.monotonic() + LOCKED_S
+        while True:
+            answer = self.request(method, path, json, user, {"Accept": "application/json"})
+            text = answer.body.decode(errors="replace")
+            if answer.status < 400:
+                return answer.json()
+            if answer.status != 500 or LOCKED not in text or time.monotonic() > deadline:
+                raise ApiError(answer.status, text, f"{method} {path}")
+            time.sleep(0.2)
 
     def _credentials(self, user: str | None) -> dict[str, str]:
         if user is None:

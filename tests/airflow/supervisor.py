@@ -65,7 +65,7 @@ class Supervisor:
     def start_all(self) -> None:
         """Return when every component has been seen to work."""
         if self.version.series >= (3, 0):
-            database = f"sqlite:///{self.home / 'airflow.db'}"
+            database = f"sqlite:///{self.home / 'airflow.db'}?timeout=60"
         else:
             cluster = self.cleanup.enter_context(postgresql.cluster(max_connections=200))
             database = f"postgresql+psycopg2://air@/postgres?host={cluster}"
