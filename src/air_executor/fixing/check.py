@@ -30,6 +30,12 @@ class Project(Struct, kw_only=True, frozen=True):
     manifest: str | None
     files: tuple[str, ...]
     """Relative to the repository's root. No file belongs to two projects of one language."""
+    nested: tuple[str, ...] = ()
+    """Roots of other projects of this language below this one, relative to the repository's."""
+    workspace: str | None = None
+    """Root of the workspace it is a member of, relative to the repository's: lock file and programs may be there."""
+    own_programs: bool = True
+    """Whether programs that lie inside the repository may be run; they are the target's code like its tests."""
 
     @property
     def path(self) -> Path:
@@ -46,7 +52,7 @@ class Tool(Struct, frozen=True):
 
 
 class CouldNotRun(Exception):
-    """A check has no result. Raised with the reason, and with what the user can do about it."""
+    """A check has no result. Raised with the reason in one line, and with what the user can do about it."""
 
     def __init__(self, reason: str, mend: str) -> None:
         super().__init__(reason)
@@ -55,14 +61,21 @@ class CouldNotRun(Exception):
 
 
 class Command(Struct, kw_only=True, frozen=True):
-    """What to run. Environment: a private HOME and TMPDIR, no credentials, and `env`."""
+    """What to run. Environment: an allowlist, a private HOME and TMPDIR, no credentials, and `env`.
+
+    `{out}` in `argv` and `env` stands for a fresh folder of this run, `{cache}` for one that stays from run to run of
+    this check on this project, `{reads}` for the `{out}` of the check named by `reads`.
+    """
 
     argv: tuple[str, ...]
     cwd: Path
     env: dict[str, str] = field(default_factory=dict)
-    timeout_s: float = 180.0
+    timeout_s: float | None = None
+    """None: what the configuration says for this kind of check."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Files that are written for the tool beforehand: path relative to `{out}` -> text."""
     outputs: dict[str, str] = field(default_factory=dict)
-    """Files the tool writes: name -> path relative to the folder `{out}`, which stands in `argv` and `env`."""
+    """Files the tool may write: name -> path relative to `{out}`."""
 
 
 class ToolRun(Struct, kw_only=True, frozen=True):
@@ -74,7 +87,9 @@ class ToolRun(Struct, kw_only=True, frozen=True):
     stdout: Path
     stderr: Path
     outputs: dict[str, Path]
+    """Those that exist, and those of the check named by `reads`."""
     duration_s: float
+    version: str | None = None
 
 
 class Findings(Struct, kw_only=True):
@@ -83,6 +98,8 @@ class Findings(Struct, kw_only=True):
     issues: list[Issue] = field(default_factory=list)
     tests: list[TestResult] | None = None
     coverage: Coverage | None = None
+    note: str | None = None
+    """What the reader must know of a result that is not the whole truth (a syntax error hid the rest)."""
 
 
 class Check(Protocol):
@@ -91,20 +108,25 @@ class Check(Protocol):
     name: ClassVar[str]
     """The tool's name, such as `ruff`."""
     kind: ClassVar[Kind]
-    loads_code: ClassVar[bool]
-    """Whether code of the target runs in the tool (tests, plugins, configurations that are programs)."""
+    version_args: ClassVar[tuple[str, ...]]
+    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts."""
+    reads: ClassVar[str | None]
+    """The check of the same project whose outputs this one reads (coverage those of the tests); it runs after it."""
 
     def applies(self, project: Project) -> bool:
         """Whether this project is configured for it, or has no other tool of this kind."""
 
+    def loads_code(self, project: Project) -> bool:
+        """Whether code of the target runs in the tool (tests, plugins, configurations that are programs)."""
+
     def find(self, project: Project) -> Tool:
-        """The program: the project's own before ours."""
+        """The program: the project's own before ours. Starts nothing; the version is asked for later."""
 
     def configuration(self, project: Project) -> list[Path]:
-        """Files that decide what it finds."""
+        """Files that decide what it finds, whether they exist or not; lock files are added by the language."""
 
-    def command(self, project: Project, tool: Tool) -> Command:
-        """What to run over all the project's files."""
+    def command(self, project: Project, tool: Tool) -> Command | None:
+        """What to run over all the project's files. None: nothing, all that is needed are the outputs of `reads`."""
 
     def parse(self, project: Project, run: ToolRun) -> Findings:
         """Read what came out. What is not exactly what this tool prints is `CouldNotRun`, never nothing found."""

@@ -10,13 +10,14 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Issue", "Severity", "with_fingerprints"]
+__all__ = ["Issue", "Severity", "fingerprint", "with_fingerprints"]
 
 Severity = Literal["error", "warning", "info"]
 
 
 class Issue(Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """Where what is wrong, as the tool says it. Lines and columns count from 1, in characters."""
+    """Where what is wrong, as the tool says it. Lines and columns count from 1; what counts as a column (characters,
+    bytes, UTF-16 units) is the tool's choice."""
 
     tool: str
     rule: str
@@ -41,19 +42,25 @@ class Issue(Struct, kw_only=True, frozen=True, omit_defaults=True):
         return self.path, self.line, self.column
 
 
+def fingerprint(*words: str) -> str:
+    """By which something is known again, made from words that do not change while it is the same."""
+    return hashlib.sha256("\0".join(words).encode(errors="surrogatepass")).hexdigest()[:20]
+
+
 def with_fingerprints(issues: Iterable[Issue], source_line: Callable[[str, int], str]) -> list[Issue]:
     """The issues in order of their places, each with its fingerprint.
 
     It is made from tool, rule, path, the text of the source line without its spaces, and which of several equal
-    ones it is; so inserted lines and renamed neighbours do not change it. `source_line(path, line)`
-    gives the text of a line.
+    ones it is; so inserted lines and renamed neighbours do not change it. `source_line(path, line)` gives the text of
+    a line. An issue that has one keeps it (a failing test's is its identity).
     """
     seen: Counter[tuple[str, str, str, str]] = Counter()
     found = []
     for issue in sorted(issues, key=lambda i: (i.path, i.line, i.column, i.tool, i.rule, i.message)):
-        text = "".join(source_line(issue.path, issue.line).split()) if issue.line else ""
-        key = (issue.tool, issue.rule, issue.path, text)
-        seen[key] += 1
-        digest = hashlib.sha256("\0".join((*key, str(seen[key]))).encode(errors="surrogatepass")).hexdigest()
-        found.append(msgspec.structs.replace(issue, fingerprint=digest[:20]))
+        if not issue.fingerprint:
+            text = "".join(source_line(issue.path, issue.line).split()) if issue.line else ""
+            key = (issue.tool, issue.rule, issue.path, text)
+            seen[key] += 1
+            issue = msgspec.structs.replace(issue, fingerprint=fingerprint(*key, str(seen[key])))
+        found.append(issue)
     return found

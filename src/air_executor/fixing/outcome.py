@@ -76,6 +76,8 @@ class CheckResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """Why it could not run, in one line."""
     mend: str | None = None
     """What the user can do about that."""
+    note: str | None = None
+    """What the reader must know of a result that is not the whole truth."""
     tool: str = ""
     version: str | None = None
     rules: str | None = None

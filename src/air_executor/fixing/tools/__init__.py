@@ -1,1 +1,1 @@
-"""One file a tool."""
+"""One tool's check a file. What they share: `programs` finds them, `output` reads what they print."""
