@@ -17,7 +17,6 @@ def find_projects(
     repository: Path,
     known: Iterable[Language] | None = None,
     files: Files | None = None,
-    own_programs: bool = True,
 ) -> list[Project]:
     """The projects of each language, ordered by root and language.
 
@@ -28,11 +27,11 @@ def find_projects(
     files = find_files(repository) if files is None else files
     found = []
     for language in languages().values() if known is None else known:
-        found += _of_language(repository, language, files.paths, own_programs)
+        found += _of_language(repository, language, files.paths)
     return sorted(found, key=lambda project: (project.root != ".", project.root, project.language))
 
 
-def _of_language(repository: Path, language: Language, paths: tuple[str, ...], own_programs: bool) -> list[Project]:
+def _of_language(repository: Path, language: Language, paths: tuple[str, ...]) -> list[Project]:
     manifests = _manifests(repository, language, paths)
     workspaces = _workspaces(repository, language, manifests)
     if language.as_one:
@@ -51,7 +50,6 @@ def _of_language(repository: Path, language: Language, paths: tuple[str, ...], o
             files=tuple(own[root]),
             nested=tuple(other for other in roots if other != root and _below(other, root)),
             workspace=workspaces.get(root),
-            own_programs=own_programs,
         )
         for root in roots
     ]
