@@ -23,10 +23,10 @@ unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
 export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dashboard test-services test check lint format-check types bench soak format constraints clean
+.PHONY: help demo dashboard test-services airflow test check lint format-check types bench bench-airflow soak format constraints clean
 
 help: ## show this list (default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.plot ## over 1,000 tasks on real input, with a report and a plot
 	@$(BIN)/air-executor demo $(ARGS)
@@ -38,8 +38,10 @@ dashboard: $(VENV)/.build ## the page that air-executor serve shows, where it is
 test-services: # programs the tests use, from Debian
 	@scripts/install-test-services.sh
 
-test: $(VENV)/.dev dashboard test-services ## the fast tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+airflow: $(VENV)/.airflow # the Airflows the tests run on
+
+test: $(VENV)/.airflow dashboard test-services ## the fast tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 soak: $(VENV)/.dev dashboard test-services ## the long tests
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
@@ -62,6 +64,9 @@ format: $(VENV)/.dev ## mend what linter and formatter can mend
 bench: $(VENV)/.dev ## the benchmarks (needs a C compiler)
 	@command -v $(CC) >/dev/null || { echo "make bench: no C compiler ($(CC)) found; install one or set CC" >&2; exit 1; }
 	@CC="$(CC)" $(BIN)/python -m bench $(ARGS)
+
+bench-airflow: $(VENV)/.airflow test-services ## one operator against 1,237 tasks mapped by Airflow
+	@$(BIN)/python -m bench.airflow $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	@rm -rf $(VENV) build dist dashboard/node_modules src/air_executor/web/static .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -111,6 +116,14 @@ $(VENV)/.plot: $(VENV)/.build pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.plot
 	@$(call quietly,$(INSTALL) -e '.[dev]')
+	@touch $@
+
+# Each Airflow has an environment of its own in .venv, made by our pip.
+AIRFLOW_PINS := $(wildcard constraints/airflow-*.txt)
+
+$(VENV)/.airflow: $(VENV)/.dev $(AIRFLOW_PINS)
+	@echo "setting up Airflow $(AIRFLOW_PINS:constraints/airflow-%.txt=%)" >&2
+	@$(call quietly,$(BIN)/python -m tests.airflow.install)
 	@touch $@
 
 # --- constraint files ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.airflow.sites import AirflowSites, pytest_addoption
 from tests.skips import ALLOWED, OnlyAllowedSkips, read_allowed
 
 try:
@@ -27,8 +28,12 @@ else:
     settings.load_profile("repeatable")
 
 
+__all__ = ["pytest_addoption"]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(OnlyAllowedSkips(read_allowed(ALLOWED)), "only-allowed-skips")
+    config.pluginmanager.register(AirflowSites(config), "airflow-sites")
 
 
 def children() -> set[int]:

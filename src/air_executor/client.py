@@ -6,6 +6,7 @@ No manager has to be running for requests to be accepted; they are on disk when 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,12 +19,13 @@ from air_executor.errors import BaseUnusable, InvalidInput, JobSealed, NotFound,
 from air_executor.jobfile import JobFile, load_job_file, parse_job
 from air_executor.masking import mask_event
 from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
-from air_executor.names import check_job_name, check_task_id, file_stem, new_job_id
+from air_executor.names import check_job_id, check_job_name, check_task_id, file_stem, new_job_id
 from air_executor.store.files import read_regular, sync_folder, write_atomically
-from air_executor.store.inbox import drop_files, drop_name, drop_records, read_records
+from air_executor.store.inbox import RENEW_SUFFIX, drop_files, drop_name, drop_records, read_records
 from air_executor.store.journal import JournalFollower
 from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
+from air_executor.store.results import completed_results
 from air_executor.times import to_iso
 
 __all__ = ["AirExecutorClient"]
@@ -63,14 +65,16 @@ class AirExecutorClient:
         tasks: Iterable[Mapping[str, Any]] = (),
         *,
         cwd: str | os.PathLike[str] | None = None,
+        job_id: str | None = None,
         **options: Any,
     ) -> str:
         """Make a job and return its id. `options` are the keys of a job file (`max_parallel=4`, `open=True`, …).
 
         Where a job of that name exists this is its next run; it starts when the present one has ended.
+        With a `job_id` of one's own the call can be repeated: a run of that id begins once.
         """
         job = parse_job({"name": job_name, "tasks": [dict(t) for t in tasks], **options}, job_name, {})
-        return self._submit(job, cwd)
+        return self._submit(job, cwd, job_id)
 
     def submit_file(
         self,
@@ -88,10 +92,10 @@ class AirExecutorClient:
             job.options["open"] = open
         return job.name, self._submit(job, None)
 
-    def _submit(self, job: JobFile, cwd: str | os.PathLike[str] | None) -> str:
-        self.base.create()
+    def _submit(self, job: JobFile, cwd: str | os.PathLike[str] | None, job_id: str | None = None) -> str:
         now = to_iso(time.time())
-        job_id = new_job_id(now)
+        job_id = new_job_id(now) if job_id is None else check_job_id(job_id)
+        self.base.create()
         total = len(job.tasks)
         state = {
             "id": job_id,
@@ -271,6 +275,11 @@ class AirExecutorClient:
                 return {"status": "pending", "attempt": 0, **event["task"]}
         raise NotFound(f"no task {task_id!r} in job {job_name!r}; `air-executor tasks` shows those there are")
 
+    def results(self, job_name: str, group: str | None = None) -> dict[str, Any]:
+        """What the completed tasks of a job left as results (of one group, or of all): task id -> value,
+        in order of queueing. Up to date while the job runs."""
+        return completed_results(self._folder(job_name).journal, group)
+
     def events(self, job_name: str, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         """The journal's events as objects; with `follow`, new ones as they come until the job has ended."""
         folder = self._folder(job_name)
@@ -311,6 +320,21 @@ class AirExecutorClient:
         """Let a paused job go on."""
         self._request(job_name, {"request": "resume"})
 
+    def renew(self, job_name: str, *, job_id: str | None = None) -> None:
+        """Say that somebody still waits for a job with `lease_s`; with `job_id`, for that run of it.
+
+        Has no effect on a job that has ended, and none that would outlive the manager.
+        """
+        folder = self._folder(job_name)
+        suffix = f"-{hashlib.sha256((job_id or '').encode()).hexdigest()[:12]}{RENEW_SUFFIX}"
+        if any(name.endswith(suffix) for name in drop_files(folder.inbox)):
+            return  # nobody has read the last one yet: the lease begins anew when somebody does
+        state = self.get_job(job_name)
+        if state["state"] in ENDED_STATES and (job_id is None or state.get("id") == job_id):
+            return
+        record = {"request": "renew", **({} if job_id is None else {"run": job_id})}
+        self._drop(folder, [record], f"{time.time_ns():020d}{suffix}", durable=False)
+
     def retry(self, job_name: str, tasks: Iterable[str] | None = None) -> None:
         """Give failed tasks another go, all or those named; skipped tasks come back with what they need."""
         ids = None if tasks is None else list(tasks)
@@ -321,10 +345,12 @@ class AirExecutorClient:
     def _request(self, job_name: str, record: dict[str, Any]) -> None:
         self._drop(self._folder(job_name), [record])
 
-    def _drop(self, folder: JobFolder, records: list[dict[str, Any]], name: str | None = None) -> None:
+    def _drop(
+        self, folder: JobFolder, records: list[dict[str, Any]], name: str | None = None, *, durable: bool = True
+    ) -> None:
         try:
             folder.create()
-            drop_records(folder.inbox, records, name, self.base.file_mode)
+            drop_records(folder.inbox, records, name, self.base.file_mode, durable=durable)
         except OSError as error:
             raise BaseUnusable(f"cannot write to {folder.inbox}: {error.strerror}") from error
 

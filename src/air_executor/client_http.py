@@ -29,6 +29,8 @@ __all__ = ["HttpClient"]
 
 TIMEOUT_S: Final = 30.0
 PAGE: Final = 1_000
+QUERY_BYTES: Final = 6_000
+"""Of many jobs that are asked about at once."""
 _KINDS: Final[dict[int, type[AirExecutorError]]] = {
     400: InvalidInput,
     401: Refused,
@@ -63,6 +65,13 @@ class HttpClient(AirExecutorClient):
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same server, asked with the same token."""
+        return isinstance(other, HttpClient) and (self.url, self._headers) == (other.url, other._headers)
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
     # ---- making and feeding jobs ---------------------------------------------------------------
 
     def create_job(
@@ -71,10 +80,13 @@ class HttpClient(AirExecutorClient):
         tasks: Iterable[Mapping[str, Any]] = (),
         *,
         cwd: str | os.PathLike[str] | None = None,
+        job_id: str | None = None,
         **options: Any,
     ) -> str:
         """Make a job and return its id. Without `cwd` tasks run where the server's base folder lies."""
         body = {"name": job_name, "tasks": [dict(task) for task in tasks], **options}
+        if job_id is not None:
+            body["id"] = job_id
         if cwd is not None:
             body["cwd"] = os.fspath(cwd)
         made: str = self._post("/jobs", body)["id"]
@@ -164,6 +176,10 @@ class HttpClient(AirExecutorClient):
         task: dict[str, Any] = self._get(_task(job_name, task_id))
         return task
 
+    def results(self, job_name: str, group: str | None = None) -> dict[str, Any]:
+        results: dict[str, Any] = self._get(f"{_job(job_name)}/results", group=group)["results"]
+        return results
+
     def events(self, job_name: str, *, follow: bool = False) -> Iterator[dict[str, Any]]:
         connection, answer = self._open("GET", f"{_job(job_name)}/journal", {"follow": int(follow)})
         try:
@@ -180,6 +196,40 @@ class HttpClient(AirExecutorClient):
         manager = self._get("/info")["manager"]
         return None if manager is None else manager["pid"]
 
+    # ---- what only a server tells ---------------------------------------------------------------
+
+    def ends(self, wanted: Iterable[tuple[str, str | None]]) -> list[dict[str, Any]]:
+        """How far many jobs are, each with the run that is meant or None, in few requests on one connection.
+
+        As `GET /ends` answers, in the order given: `job, run, found, ended, missing, state`.
+        """
+        found: list[dict[str, Any]] = []
+        connection = self._connection()
+        try:
+            for query in _portions(wanted):
+                found += json.loads(self._on(connection, "GET", f"{self._root}/ends?{query}").read())["ends"]
+        except (OSError, http.client.HTTPException) as error:
+            raise self._broken(error) from error
+        finally:
+            connection.close()
+        return found
+
+    def report(self, job_name: str) -> str:
+        """The progress report, as `status` prints it."""
+        return self._ask("GET", f"{_job(job_name)}/report", {})[1].decode(errors="replace")
+
+    def series(self, job_name: str) -> dict[str, list[float]]:
+        """How the counts of the last run went, by column."""
+        columns: dict[str, list[float]] = self._get(f"{_job(job_name)}/series")
+        return columns
+
+    def chart(self, job_name: str) -> bytes:
+        """The last run drawn, as PNG."""
+        return self._ask("GET", f"{_job(job_name)}/chart.png", {})[1]
+
+    def chart_url(self, job_name: str) -> str:
+        return f"{self.url}{_job(job_name)}/chart.png"
+
     # ---- asking for something -------------------------------------------------------------------
 
     def cancel(self, job_name: str, task_id: str | None = None) -> None:
@@ -190,6 +240,9 @@ class HttpClient(AirExecutorClient):
 
     def resume(self, job_name: str) -> None:
         self._post(f"{_job(job_name)}/resume")
+
+    def renew(self, job_name: str, *, job_id: str | None = None) -> None:
+        self._post(f"{_job(job_name)}/renew", {} if job_id is None else {"run": job_id})
 
     def retry(self, job_name: str, tasks: Iterable[str] | None = None) -> None:
         self._post(f"{_job(job_name)}/retry", {} if tasks is None else {"tasks": list(tasks)})
@@ -221,22 +274,31 @@ class HttpClient(AirExecutorClient):
         """An answer that is not an error, to be read."""
         given = {key: value for key, value in query.items() if value is not None}
         target = f"{self._root}{path}" + (f"?{urlencode(given)}" if given else "")
-        connection: http.client.HTTPConnection
-        if self._secure:
-            context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=context)
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+        connection = self._connection()
         try:
-            connection.request(method, target, body, self._headers)
-            answer = connection.getresponse()
-            if answer.status < 400:
-                return connection, answer
-            data = answer.read()
+            return connection, self._on(connection, method, target, body)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._broken(error) from error
-        connection.close()
+        except AirExecutorError:
+            connection.close()
+            raise
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._secure:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
+
+    def _on(
+        self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes | None = None
+    ) -> http.client.HTTPResponse:
+        """Ask on a connection; raises what an answer that is an error says."""
+        connection.request(method, target, body, self._headers)
+        answer = connection.getresponse()
+        if answer.status < 400:
+            return answer
+        data = answer.read()
         try:
             text = str(json.loads(data)["error"])
         except (ValueError, KeyError, TypeError):
@@ -252,11 +314,28 @@ def _job(name: str) -> str:
     return f"/jobs/{quote(check_job_name(name), safe='')}"
 
 
+def _portions(wanted: Iterable[tuple[str, str | None]]) -> Iterator[str]:
+    """The queries that ask for these runs, none longer than what proxies let pass."""
+    pairs: list[str] = []
+    length = 0
+    for name, run in wanted:
+        pair = urlencode({"job": check_job_name(name), "run": run or ""})
+        if pairs and length + len(pair) > QUERY_BYTES:
+            yield "&".join(pairs)
+            pairs, length = [], 0
+        pairs.append(pair)
+        length += len(pair) + 1
+    if pairs:
+        yield "&".join(pairs)
+
+
 def _task(job: str, task: str) -> str:
     return f"{_job(job)}/tasks/{quote(task, safe='')}"
 
 
 def _state(job: Mapping[str, Any]) -> dict[str, Any]:
-    """A job with the counts where `state.json` has them."""
+    """A job with its counts and its origin where `state.json` has them."""
     counts = {key: job[key] for key in ("pending", "running", "completed", "failed")}
-    return {**job, "progress": {"total": job["total_tasks"], **counts}}
+    state = {**job, "progress": {"total": job["total_tasks"], **counts}}
+    origin = job.get("options", {}).get("origin")
+    return state if origin is None else {**state, "origin": origin}

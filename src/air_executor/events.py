@@ -134,6 +134,8 @@ class CancelRequested(Event, kw_only=True):
 
     task: str | None = None
     cause: Literal["cancelled", "deadline", "max_failures"] = "cancelled"
+    error: str | None = None
+    """What the job's error is to be, where the cause alone does not tell."""
 
 
 class RunPaused(Event, kw_only=True):

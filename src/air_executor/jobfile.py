@@ -26,6 +26,8 @@ __all__ = ["JobFile", "load_job_file", "parse_job"]
 FIELDS = OPTION_FIELDS | {"name", "tasks"}
 TEXT_FIELDS = frozenset({"name", "id", "command", "args", "dependencies", "cwd", "env", "env_from", "group"})
 """Where a param is always filled in as text, whatever its own type."""
+LITERAL_FIELDS = frozenset({"params", "origin"})
+"""Where nothing is filled in."""
 MAX_ALIASED = 10_000_000
 """Characters that aliases of a YAML file may add: a few lines could stand for more than any memory holds."""
 MAX_MERGED = 10_000
@@ -176,7 +178,8 @@ def parse_job(
     values: dict[str, Any] = {name: _typed(name, text, declared[name]) for name, text in params.items()}
     values = {**(builtin or {}), **declared, **values}
     filled = {
-        key: value if key == "params" else _fill(value, values, text=key == "name") for key, value in raw.items()
+        key: value if key in LITERAL_FIELDS else _fill(value, values, text=key == "name")
+        for key, value in raw.items()
     }
     filled["params"] = {name: values[name] for name in declared}
     name = check_job_name(filled.get("name") or default_name)

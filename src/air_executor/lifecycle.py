@@ -86,7 +86,10 @@ class Run:
         self.paused = False
         self.stopping: StopCause | None = None
         self.defect: tuple[str, str] | None = None
+        self.stop_error: str | None = None
         self.deadline_at: float | None = None
+        self.lease_ends_at: float | None = None
+        """When the job is cancelled unless somebody renews it before; not journalled."""
         self.requests_done: set[str] = set()
 
         self.tasks: dict[str, Task] = {}
@@ -318,10 +321,10 @@ class Run:
             if self.tasks[dependent].status == "pending":
                 self._skip(dependent, f"dependency {task_id!r} was cancelled", at)
 
-    def _stop_all(self, cause: StopCause, now: float) -> None:
+    def _stop_all(self, cause: StopCause, now: float, error: str | None = None) -> None:
         """Cancel what is pending; end what runs too, except after `max_failures`, where it may finish."""
         at = to_iso(now)
-        self.emit(ev.CancelRequested(at=at, cause=cause))
+        self.emit(ev.CancelRequested(at=at, cause=cause, error=error))
         for task in self.in_order:
             if task.status == "pending":
                 self.emit(ev.TaskCancelled(at=at, task=task.spec.id, error=f"the job was stopped: {cause}"))
@@ -424,6 +427,19 @@ class Run:
         if self.deadline_at is not None and now >= self.deadline_at and not self.stopping and not self.ended:
             self._stop_all("deadline", now)
 
+    def renew(self, now: float) -> None:
+        """Somebody still waits for this job: its lease begins anew."""
+        if self.options.lease_s is not None and not self.ended:
+            self.lease_ends_at = now + self.options.lease_s
+
+    def lease_is_over(self, now: float) -> bool:
+        return self.lease_ends_at is not None and now >= self.lease_ends_at and not self.stopping and not self.ended
+
+    def check_lease(self, now: float) -> None:
+        """Cancel the job if nobody has renewed it in time; to be called after the inbox has been read once more."""
+        if self.lease_is_over(now):
+            self._stop_all("cancelled", now, f"its owner was not heard of for {self.options.lease_s:g} s")
+
     def find_defect(self, reason: str, error: str, now: float) -> None:
         """Record that the job cannot come to a good end."""
         self.emit(ev.DefectFound(at=to_iso(now), reason=reason, error=error))
@@ -475,6 +491,8 @@ class Run:
         """
         if self.ended or not self.id:
             return
+        if self.lease_ends_at is not None:
+            self.renew(now)  # nobody could be heard while no manager listened
         at = to_iso(now)
         pending = [task for task in self.in_order if task.status == "pending"]
         limit = self.options.max_failures
@@ -528,7 +546,7 @@ class Run:
             state, reason = "failed", self.stopping
             failed = sum(task.reason not in (None, "skipped", "cancelled") for task in self.in_order)
             error = {
-                "cancelled": "cancelled",
+                "cancelled": self.stop_error or "cancelled",
                 "deadline": f"the deadline of {self.options.deadline_s} s passed",
                 "max_failures": f"{failed} tasks failed (max_failures: {self.options.max_failures})",
             }[self.stopping]
@@ -589,7 +607,7 @@ class Run:
 
     def wake_at(self, now: float) -> float | None:
         """When something may start, or must stop, without any other event (epoch seconds)."""
-        times = [self.deadline_at] if self.deadline_at is not None and not self.stopping else []
+        times = [t for t in (self.deadline_at, self.lease_ends_at) if t is not None] if not self.stopping else []
         if self._delayed:
             times.append(self._delayed[0][0])
         times += [group.next_at for group in self._groups.values() if group.next_at > now and group.ready]
@@ -630,6 +648,8 @@ class Run:
         """The system's clock was set by `by_s`: pauses, rates and the deadline keep their lengths."""
         if self.deadline_at is not None:
             self.deadline_at += by_s
+        if self.lease_ends_at is not None:
+            self.lease_ends_at += by_s
         for group in self._groups.values():
             group.next_at += by_s
         delayed, self._delayed = self._delayed, []
@@ -678,6 +698,8 @@ class Run:
         self.open = event.options.open
         if event.options.deadline_s is not None:
             self.deadline_at = from_iso(event.at) + event.options.deadline_s
+        if event.options.lease_s is not None:
+            self.lease_ends_at = from_iso(event.at) + event.options.lease_s
 
     def _on_queued(self, event: ev.TaskQueued) -> None:
         spec = event.task
@@ -822,6 +844,7 @@ class Run:
             self.stop_requested.add(event.task)
             return
         self.stopping = event.cause
+        self.stop_error = event.error
         if event.cause != "max_failures":
             self.stop_requested.update(task.spec.id for task in self.running_tasks())
 
@@ -839,7 +862,7 @@ class Run:
             self._refuse(event)
         self.state = "working"
         self.reason = self.error = self.defect = self.stopping = None
-        self.deadline_at = None
+        self.deadline_at = self.lease_ends_at = None  # who lets it go on need not be who made it
 
     def _on_defect(self, event: ev.DefectFound) -> None:
         if self.defect is None:

@@ -42,7 +42,7 @@ Reason = Literal["exit", "signal", "timeout", "memory", "not_started", "lost", "
 TriggerRule = Literal["all_success", "all_done"]
 
 RESERVED_VARIABLES: Final = frozenset(
-    f"AIR_EXECUTOR_{name}" for name in ("BASE", "JOB", "TASK", "ATTEMPT", "RESULT", "INBOX")
+    f"AIR_EXECUTOR_{name}" for name in ("BASE", "JOB", "PYTHON", "TASK", "ATTEMPT", "RESULT", "INBOX")
 )
 STATES: Final = ("waiting", "working", "completed", "failed")
 STATUSES: Final = ("pending", "running", "completed", "failed")
@@ -55,6 +55,7 @@ Seconds = Annotated[float, Meta(ge=0, le=1e15)]
 
 
 DEFAULT_RETRY_DELAY_S: Final = 1.0
+MAX_ORIGIN_BYTES: Final = 4_096
 
 
 class EnvRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -145,6 +146,10 @@ class JobOptions(Struct, kw_only=True, omit_defaults=True):
     params: dict[str, str | int | float | bool] = {}
     on_end: str | None = None
     """A webhook that is told when the job has ended."""
+    origin: dict[str, Any] | None = None
+    """Who handed the job in, in that program's own terms."""
+    lease_s: Positive | None = None
+    """The job is cancelled when nobody has renewed it for so long."""
     defaults: dict[str, Any] = {}
     """Keys of tasks that do not give them themselves."""
 
@@ -211,6 +216,8 @@ _EXPECTED: Final = {
     "deadline_s": "a number of seconds over 0",
     "open": "true or false",
     "on_end": "an http:// or https:// URL",
+    "origin": "an object of at most 4,096 bytes of JSON",
+    "lease_s": "a number of seconds over 0",
     "defaults": "an object of task keys",
     "params": "an object of strings, numbers or booleans",
 }
@@ -348,6 +355,8 @@ def parse_options(raw: dict[str, Any], where: str = "") -> JobOptions:
         raise InvalidInput(f"{where}.allow_failures: expected {_EXPECTED['allow_failures']}".lstrip("."))
     if options.on_end is not None and not re.fullmatch(r"https?://[!-~]+", options.on_end):
         raise InvalidInput(f"{where}.on_end: expected {_EXPECTED['on_end']}".lstrip("."))
+    if options.origin is not None and not _is_short(options.origin):
+        raise InvalidInput(f"{where}.origin: expected {_EXPECTED['origin']}".lstrip("."))
     for name, value in options.params.items():
         if isinstance(value, str):
             _no_nul(value, f"{where}.params.{name}".lstrip("."))
@@ -357,6 +366,14 @@ def parse_options(raw: dict[str, Any], where: str = "") -> JobOptions:
                 "that does not begin with AIR_EXECUTOR_".lstrip(".")
             )
     return options
+
+
+def _is_short(origin: dict[str, Any]) -> bool:
+    """Whether it is JSON of a size that may stand in every view of its job."""
+    try:
+        return len(msgspec.json.encode(origin)) <= MAX_ORIGIN_BYTES
+    except (TypeError, ValueError, RecursionError):  # what Python holds and JSON cannot, lone surrogates
+        return False
 
 
 def find_cycle(edges: dict[str, list[str]]) -> list[str] | None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from air_executor.errors import InvalidName
 
-__all__ = ["automatic_id", "check_job_name", "check_task_id", "file_stem", "new_job_id"]
+__all__ = ["automatic_id", "check_job_id", "check_job_name", "check_task_id", "file_stem", "new_job_id"]
 
 MAX_JOB_NAME_BYTES = 255
 MAX_TASK_ID_BYTES = 1_000
@@ -41,6 +41,15 @@ def check_job_name(name: object) -> str:
     if not name.isprintable():
         raise InvalidName(f"job name {name!r}: only printable characters are allowed")
     return name
+
+
+def check_job_id(job_id: object) -> str:
+    """Return `job_id` if a run may have this id, else raise `InvalidName` with the rule it breaks."""
+    raw = _encoded(job_id, "job id")
+    assert isinstance(job_id, str)
+    if not 0 < len(raw) <= MAX_JOB_NAME_BYTES or not job_id.isprintable():
+        raise InvalidName(f"job id {job_id[:40]!r}: expected 1 to {MAX_JOB_NAME_BYTES} bytes of printable characters")
+    return job_id
 
 
 def check_task_id(task_id: object) -> str:

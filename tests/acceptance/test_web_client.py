@@ -68,6 +68,26 @@ def test_a_job_from_its_making_to_its_end(remote: AirExecutorClient, base: Path,
     wait_for(lambda: remote.wait(NAME, 30)["progress"]["completed"] == 4, "the task that was queued late")
 
 
+def test_the_results_of_a_job(remote: AirExecutorClient, base: Path) -> None:
+    leave = 'echo "$1" > "$AIR_EXECUTOR_RESULT"'
+    tasks = [
+        {"id": f'part "{n}"', "command": leave, "shell": True, "args": [json.dumps({"n": n, "text": "ü☃"})],
+         "group": "odd" if n % 2 else "even"}
+        for n in range(450)
+    ]  # fmt: skip
+    remote.create_job(NAME, [*tasks, {"id": "silent", "command": "true"}, {"id": "bad", "command": "false"}])
+    remote.wait(NAME, 60)
+    results = remote.results(NAME)
+    assert list(results) == [task["id"] for task in tasks]
+    assert all(value == {"n": n, "text": "ü☃"} for n, value in enumerate(results.values()))
+    assert results == AirExecutorClient(base).results(NAME)
+    assert [value["n"] for value in remote.results(NAME, "odd").values()] == list(range(1, 450, 2))
+    assert remote.results(NAME, group="none") == AirExecutorClient(base).results(NAME, group="none") == {}
+    for client in (remote, AirExecutorClient(base)):
+        with pytest.raises(errors.NotFound):
+            client.results("never")
+
+
 def test_a_job_file_and_what_stops_it(remote: AirExecutorClient, tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(

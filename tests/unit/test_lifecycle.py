@@ -509,6 +509,78 @@ def test_a_deadline_ends_an_open_job_too(world):
     assert run.reason == "deadline"
 
 
+# ---- leases --------------------------------------------------------------------------------------
+
+
+def test_a_job_that_nobody_renews_is_cancelled(world):
+    run = world.add([spec("a"), spec("b", "a")], lease_s=60)
+    world.turn()
+    assert run.wake_at(world.now) == T0 + 60
+    world.now = T0 + 59.9
+    assert not run.lease_is_over(world.now)
+    world.now = T0 + 60
+    assert run.lease_is_over(world.now)
+    run.check_lease(world.now)
+    assert [(stop.task, stop.attempt) for stop in run.stops] == [("a", 1)]
+    run.check_lease(world.now)
+    world.end(run, "a", reason="signal", signal="SIGTERM")
+    world.turn()
+    assert (run.state, run.reason) == ("failed", "cancelled")
+    assert run.error == "its owner was not heard of for 60 s"
+    assert states(run) == {"a": "cancelled", "b": "cancelled"}
+
+
+def test_a_lease_begins_anew_when_it_is_renewed(world):
+    run = world.add([spec("a")], lease_s=60)
+    world.turn()
+    for _ in range(5):
+        world.now += 59
+        run.renew(world.now)
+        run.check_lease(world.now)
+    assert run.wake_at(world.now) == world.now + 60
+    assert not run.new_events  # nothing of it goes into the journal
+    world.succeed(run, "a")
+    assert run.state == "completed"
+
+
+def test_a_lease_begins_anew_with_a_new_manager(world):
+    run = world.add([spec("a")], lease_s=60)
+    world.turn()
+    again = replayed(world.journals[0])
+    again.recover(T0 + 1_000)
+    assert not again.lease_is_over(T0 + 1_059)
+    assert again.lease_is_over(T0 + 1_060)
+    world.succeed(run, "a")
+
+
+def test_a_lease_moves_with_the_clock(world):
+    run = world.add([spec("a")], lease_s=60)
+    world.turn()
+    run.shift_clock(1_000)
+    assert run.wake_at(world.now) == T0 + 1_060
+    world.succeed(run, "a")
+
+
+def test_a_job_that_goes_on_has_no_lease_until_somebody_renews_it(world):
+    run = world.add([spec("a")], lease_s=60)
+    world.turn()
+    world.now += 60
+    run.check_lease(world.now)
+    world.end(run, "a", reason="signal", signal="SIGTERM")
+    world.turn()
+    run.renew(world.now)  # nobody's any more
+    run.retry(world.now)
+    world.turn()
+    world.now += 1_000
+    assert not run.lease_is_over(world.now)
+    run.renew(world.now)
+    assert run.lease_is_over(world.now + 60)
+    run.cancel(world.now)  # by hand: nothing is left of what the lease said
+    world.end(run, "a", reason="signal", signal="SIGTERM")
+    world.turn()
+    assert (run.reason, run.error) == ("cancelled", "cancelled")
+
+
 # ---- open, closed, reopened, retried -------------------------------------------------------------
 
 

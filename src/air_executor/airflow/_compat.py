@@ -5,6 +5,8 @@ No other file asks for the version.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Final
 
@@ -89,7 +91,9 @@ __all__ = [
     "conf",
     "gauge",
     "incr",
+    "state_of_task",
     "task_decorator_factory",
+    "xcom_of",
 ]
 
 
@@ -101,7 +105,18 @@ def _stats() -> Any:
         from airflow.stats import Stats
 
         return Stats
+    _begin(stats)
     return stats
+
+
+def _begin(stats: Any) -> None:
+    """Only a task's process sets up the SDK's metrics; in a triggerer they would be sent nowhere."""
+    inner = sys.modules[stats.gauge.__module__]
+    if getattr(inner, "_factory", inner) is None:
+        from airflow.sdk.observability.metrics import stats_utils
+
+        legacy = conf.getboolean("metrics", "legacy_names_on", fallback=True)
+        stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=legacy)
 
 
 def gauge(name: str, value: float, tags: dict[str, str]) -> None:
@@ -112,3 +127,40 @@ def gauge(name: str, value: float, tags: dict[str, str]) -> None:
 def incr(name: str, tags: dict[str, str]) -> None:
     """Count one up in Airflow's metrics."""
     _stats().incr(name, tags=tags)
+
+
+def xcom_of(task_instance: Any) -> Callable[[str, Any], None] | None:
+    """What sets an XCom of a task that a trigger waits for; blocks, so not for an event loop. None: of no task."""
+    if task_instance is None:
+        return None
+    if AIRFLOW_3:
+        from airflow.sdk.execution_time.xcom import XCom
+    else:
+        from airflow.models import XCom
+    ti = task_instance
+    place = {"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "map_index": ti.map_index}
+
+    def push(key: str, value: Any) -> None:
+        XCom.set(key, value, **place)
+
+    return push
+
+
+def state_of_task(task_instance: Any) -> str | None:
+    """The state that Airflow has a task in, asked anew; None for none. Blocks, so not for an event loop."""
+    ti = task_instance
+    if not AIRFLOW_3:
+        from airflow.models import TaskInstance
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            key = {name: getattr(ti, name) for name in ("dag_id", "task_id", "run_id", "map_index")}
+            found = session.query(TaskInstance.state).filter_by(**key).scalar()
+        return None if found is None else str(found)
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    # without the index in the question: the answer names a mapped task by it
+    states = RuntimeTaskInstance.get_task_states(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id])
+    name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    found = states.get(ti.run_id, {}).get(name)
+    return None if found is None else str(found)

@@ -49,6 +49,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "prune": "prune:prune",
         "completion": "setup:completion",
     },
+    "Airflow": {
+        "dags": "dags:dags",
+    },
 }
 """Sections of the help -> command -> module of `air_executor.cli` and what it is called there."""
 

@@ -39,8 +39,12 @@ def manager_options(function: F) -> F:
 @click.option(
     "--until-idle", is_flag=True, help="End when no job has anything to do (open and paused jobs may wait)."
 )
+@click.option(
+    "--linger", type=click.FloatRange(min=0), metavar="SECONDS",
+    help="With `--until-idle`: stay so long after the last of them, in case there is more [default: 0].",
+)  # fmt: skip
 @base_option
-def manager(base: str | None, until_idle: bool, **given: Any) -> None:
+def manager(base: str | None, until_idle: bool, linger: float | None, **given: Any) -> None:
     """Run a manager in the foreground.
 
     TERM or INT: leave; running tasks go on and the next manager takes them up. USR1: start nothing new, end
@@ -50,10 +54,12 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
     """
     from air_executor.cli.manager_log import log_to
     from air_executor.cli.observing import observer_of
-    from air_executor.errors import AirExecutorError
+    from air_executor.errors import AirExecutorError, InvalidInput
     from air_executor.settings import load_settings
     from air_executor.store.layout import Base
 
+    if linger is not None and not until_idle:
+        raise InvalidInput("--linger: goes with --until-idle only")
     folder = Base(base)
     settings, _ = load_settings(folder.config, given)
     folder.create()
@@ -65,7 +71,7 @@ def manager(base: str | None, until_idle: bool, **given: Any) -> None:
 
         prune_from_time_to_time(folder, settings.prune_after_days * 86_400, settings.prune_keep)
     with observer_of(folder, settings) as (plain, observe):
-        work = Manager(folder, plain, until_idle=until_idle)
+        work = Manager(folder, plain, until_idle=until_idle, linger_s=linger or 0.0)
         observe(work)
         try:
             work.run()
@@ -85,8 +91,8 @@ def start(base: str | None, **given: Any) -> None:
     Returns when it takes jobs; they go on when the terminal is closed. `air-executor stop` ends it.
     """
     from air_executor.cli.observing import as_environment
-    from air_executor.cli.spawning import ManagerProcess
     from air_executor.errors import ManagerRunning
+    from air_executor.private_manager import ManagerProcess
     from air_executor.settings import load_settings
     from air_executor.store.layout import Base
     from air_executor.store.lock import manager_pid

@@ -21,10 +21,10 @@ INTRODUCTION = """\
 
 `air-executor` and `python -m air_executor` are the same. Every command takes `--help`.
 
-**The base folder.** Every command takes `--base FOLDER`, before or after its name: the base folder,
-or the one that holds `.air-executor`. Without it `AIR_EXECUTOR_BASE` counts, else `.air-executor`
-in the working directory. Commands that bring work (`run`, `submit`, `start`, `manager`, `demo`,
-`init`) make it where it is missing.
+**The base folder.** Every command that works on jobs takes `--base FOLDER`, before or after its
+name: the base folder, or the one that holds `.air-executor`. Without it `AIR_EXECUTOR_BASE` counts,
+else `.air-executor` in the working directory. Commands that bring work (`run`, `submit`, `start`,
+`manager`, `demo`, `init`) make it where it is missing.
 
 **Output.** Results go to standard output, hints and errors to standard error. An error is one line
 that begins with `air-executor: error:`. On a terminal `run`, `watch` and `submit --wait` draw their
@@ -55,7 +55,8 @@ def _exit_codes() -> Iterator[str]:
 def _contents() -> Iterator[str]:
     yield "## Commands\n"
     for section, names in SECTIONS.items():
-        yield f"* {section}: " + ", ".join(f"[`{name}`](#air-executor-{name})" for name in names)
+        listed = [one for name in names for one in _with_subcommands(name)]
+        yield f"* {section}: " + ", ".join(f"[`{one}`](#air-executor-{one.replace(' ', '-')})" for one in listed)
     yield ""
 
 
@@ -66,11 +67,25 @@ def _commands() -> Iterator[str]:
                 command = cli.get_command(parent, name)
                 assert command is not None
                 with click.Context(command, info_name=name, parent=parent) as ctx:
-                    yield from _command(ctx, command)
+                    yield from _command_or_group(ctx, command)
+
+
+def _with_subcommands(name: str) -> list[str]:
+    command = cli.get_command(click.Context(cli), name)
+    return [f"{name} {below}" for below in command.commands] if isinstance(command, click.Group) else [name]
+
+
+def _command_or_group(ctx: click.Context, command: click.Command) -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        yield from _command(ctx, command)
+        return
+    for name, below in command.commands.items():
+        with click.Context(below, info_name=name, parent=ctx) as inner:
+            yield from _command(inner, below)
 
 
 def _command(ctx: click.Context, command: click.Command) -> Iterator[str]:
-    yield f"### air-executor {ctx.info_name}\n"
+    yield f"### {ctx.command_path}\n"
     yield f"    {ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}\n"
     yield from _paragraphs(inspect.cleandoc(command.help or ""))
     rows = [

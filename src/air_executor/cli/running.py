@@ -13,12 +13,12 @@ import click
 from air_executor.cli.following import JobFollower, ManagerWatch
 from air_executor.cli.options import base_option, capacity_options, param_option, parse_params
 from air_executor.cli.output import warn
-from air_executor.cli.spawning import ManagerProcess, manager_facts
 from air_executor.cli.summary import print_summary
 from air_executor.cli.watching import MANAGER_GRACE_S, choose_display, follow
 from air_executor.cli.wording import note_on
 from air_executor.client import AirExecutorClient
 from air_executor.errors import ManagerRunning, NoManager
+from air_executor.private_manager import ManagerProcess, manager_facts
 from air_executor.store.files import Identity, identity
 from air_executor.store.inbox import drop_files
 

@@ -64,8 +64,8 @@ def _report(follower: JobFollower, now: float, manager_pid: int | None) -> None:
 
 def _overview(client: AirExecutorClient, as_json: bool) -> None:
     from air_executor.cli.listing import job_object, print_jobs
-    from air_executor.cli.spawning import manager_facts
     from air_executor.observe.observer_status import observer_report
+    from air_executor.private_manager import manager_facts
 
     client.base.require()
     pid = client.manager_pid

@@ -18,7 +18,7 @@ from air_executor.manager.foreign import NotReadable
 from air_executor.model import content_key, parse_task, unlikely_keys
 from air_executor.names import automatic_id, file_stem
 from air_executor.store.files import identity, unlink_if_same
-from air_executor.store.inbox import DROP_SUFFIX, drop_files, read_records
+from air_executor.store.inbox import DROP_SUFFIX, RENEW_SUFFIX, drop_files, read_records
 from air_executor.times import to_iso
 
 if TYPE_CHECKING:
@@ -75,11 +75,15 @@ class JobInbox:
         if not self._dropped:
             return
         self._dropped = False
+        waits = False
         for name in drop_files(self._folder):
             if name in self._done:
                 continue
-            if not self._obey(name, now):
-                break  # a run submitted behind this one waits, and what comes after it too
+            if name.endswith(RENEW_SUFFIX) and self._renew(name, now):
+                continue
+            if waits or not self._obey(name, now):
+                waits = True  # a run submitted behind this one waits, and what comes after it too
+                continue
             self._done.add(name)
             self._after_sync(lambda name=name: self._remove_drop(name))  # type: ignore[misc]
 
@@ -90,6 +94,24 @@ class JobInbox:
     def _remove_drop(self, name: str) -> None:
         (self._folder / name).unlink(missing_ok=True)
         self._done.discard(name)
+
+    def _renew(self, name: str, now: float) -> bool:
+        """Renew the run that the file is for; False when the file says anything else.
+
+        No journal tells of it, and an ended job is not read back for it.
+        """
+        try:
+            lines, _ = read_records(self._folder / name, 0, whole=True, trusts=self._trusts)
+            records = [_object(line) for _, line in lines]
+            if any(record.get("request") != "renew" for record in records):
+                return False
+            self._remove_drop(name)  # at once: who renews again looks whether the last one was read
+        except (OSError, NotReadable):
+            return False
+        if self._job.active and self._job.run is not None:
+            for record in records:
+                self._request(self._job.run, record, now)
+        return True
 
     def _obey(self, name: str, now: float) -> bool:
         """Carry out one dropped file; False when its time has not come."""
@@ -166,6 +188,9 @@ class JobInbox:
             run.resume(now)
         elif request == "close":
             run.close(now)
+        elif request == "renew":
+            if record.get("run") in (None, run.id):
+                run.renew(now)
         elif request == "retry":
             ids = record.get("tasks")
             run.retry(now, [i for i in ids if isinstance(i, str)] if isinstance(ids, list) else None)
@@ -234,7 +259,9 @@ class JobInbox:
                 self._note_progress(run, task_id, record)
             elif "request" in record:
                 key = f"{name}:{position}"
-                if key not in run.requests_done:  # the file is read from its start by a new manager
+                if record.get("request") == "renew":
+                    self._request(run, record, now)
+                elif key not in run.requests_done:  # the file is read from its start by a new manager
                     self._request(run, record, now)
                     run.emit(ev.RequestDone(at=to_iso(now), request=key))
             else:

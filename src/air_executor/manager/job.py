@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -157,6 +158,7 @@ class ManagedJob:
         env["AIR_EXECUTOR_BASE"] = str(self.folder.base)
         env["AIR_EXECUTOR_JOB"] = self.name
         env["AIR_EXECUTOR_RUN"] = run.id
+        env["AIR_EXECUTOR_PYTHON"] = sys.executable
         self.context = RunContext(self.folder, run.id, run.cwd, env)
 
     def begin(

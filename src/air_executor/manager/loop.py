@@ -51,11 +51,14 @@ MAX_VALUE_BYTES: Final = 128 * 1024
 class Manager:
     """Works on one base folder until told to stop."""
 
-    def __init__(self, base: Base, settings: Settings, *, until_idle: bool = False) -> None:
-        """`until_idle`: return from `run` when no job has anything to do (open jobs may wait)."""
+    def __init__(self, base: Base, settings: Settings, *, until_idle: bool = False, linger_s: float = 0.0) -> None:
+        """`until_idle`: return from `run` when no job has had anything to do (open jobs may wait) for `linger_s`."""
         self.base = base
         self.settings = settings
         self._until_idle = until_idle
+        self._linger_s = linger_s
+        self._idle_since: float | None = None
+        """By the monotonic clock; None while there is something to do."""
         self._lock = ManagerLock(base)
         self._by_run: dict[int, ManagedJob] = {}
         self._scheduler = Scheduler(Capacity(settings.slots, settings.cpus, settings.memory_mb))
@@ -176,14 +179,19 @@ class Manager:
     def _finished(self) -> bool:
         if self._stop == "leave":
             return True
-        busy = any(
-            job.active and job.run is not None and job.run.counts["running"] for job in self._folders.jobs.values()
-        )
         if self._stop in ("drain", "kill"):
-            return not busy
-        if not self._until_idle or self._folders.touched or self._launches or self._refused:
+            return not any(
+                job.active and job.run is not None and job.run.counts["running"]
+                for job in self._folders.jobs.values()
+            )
+        if not self._until_idle:
             return False
-        return not busy and not any(self._has_work(job) for job in self._folders.jobs.values())
+        if self._folders.touched or self._launches or self._refused or any(map(self._has_work, self._folders.all())):
+            self._idle_since = None
+            return False
+        if self._idle_since is None:
+            self._idle_since = time.monotonic()
+        return time.monotonic() - self._idle_since >= self._linger_s
 
     @staticmethod
     def _has_work(job: ManagedJob) -> bool:
@@ -248,6 +256,8 @@ class Manager:
             due = min(due, now + wake - time.monotonic())
         if self._syncer.busy:
             due = min(due, now + 0.05)
+        if self._idle_since is not None:
+            due = min(due, now + self._linger_s - (time.monotonic() - self._idle_since))
         return [
             fd for fd, _ in self._poller.poll(max(0.0, min(due - now, self.settings.poll_interval_s, LONGEST_POLL_S)))
         ]
@@ -368,6 +378,10 @@ class Manager:
         if id(run) not in self._by_run:
             self._register(job, run)
         run.check_deadline(now)
+        if run.lease_is_over(now):
+            job.inbox.touch()
+            job.look(now)  # it may have been renewed while this loop was busy
+            run.check_lease(now)
         if run.idle:
             self._settle(job, run, now)
         self._stop_attempts(job, run)

@@ -9,7 +9,7 @@ from air_executor.observe.progress import Progress
 from air_executor.observe.said import Said
 from air_executor.observe.wording import GLYPHS, clean, duration, failure_text, left_text, number
 
-__all__ = ["SHOWN", "TITLE", "report"]
+__all__ = ["SHOWN", "TITLE", "hindrance", "report"]
 
 TITLE: Final = "Air-Executor Progress Report"
 WIDTH: Final = 70
@@ -41,6 +41,25 @@ def report(
         lines += ["", f"Estimated time remaining: {text.replace(' left', '')}"]
     lines.append(rule)
     return "\n".join(lines) + "\n"
+
+
+def hindrance(progress: Progress, job: str, without_manager: object = None) -> str:
+    """What keeps a job from going on, and what to do about it; empty when nothing does.
+
+    `without_manager`: the base folder, where no manager works on it.
+    """
+    if progress.ended:
+        return ""
+    if without_manager is not None:
+        goes_on = "what runs goes on, but nothing new starts" if progress.running else "nothing starts"
+        return f"no manager is running, so {goes_on}: `air-executor start --base {without_manager}`"
+    if progress.stopping:
+        return f"is being stopped ({progress.stopping.replace('_', ' ')})"
+    if progress.paused:
+        return f"paused; `air-executor resume {job}` lets it go on"
+    if progress.open and not progress.running and not progress.counts["pending"]:
+        return f"open: waits for more tasks; `air-executor close {job}` lets it end"
+    return ""
 
 
 def _state(name: str, progress: Progress, now: float, note: str) -> Iterator[str]:

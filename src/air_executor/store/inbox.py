@@ -20,6 +20,8 @@ from air_executor.store.files import write_all
 __all__ = ["UntrustedFile", "append_records", "drop_files", "drop_records", "read_records", "time_of_drop"]
 
 DROP_SUFFIX = ".drop.jsonl"
+RENEW_SUFFIX = f"-renew{DROP_SUFFIX}"
+"""Of files that only say that somebody is there: they are read out of turn."""
 
 
 def encode_records(records: list[dict[str, Any]]) -> bytes:
@@ -57,15 +59,23 @@ def time_of_drop(name: str) -> int:
     return int(digits) if digits.isdecimal() and len(digits) == 20 else 1 << 62
 
 
-def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = None, mode: int = 0o600) -> str:
-    """Leave `records` as one file; they are on disk and wholly visible when this returns its name."""
+def drop_records(
+    inbox: Path,
+    records: list[dict[str, Any]],
+    name: str | None = None,
+    mode: int = 0o600,
+    *,
+    durable: bool = True,
+) -> str:
+    """Leave `records` as one file; they are on disk (if `durable`) and wholly visible when this returns its name."""
     name = name or drop_name()
     part = inbox / f".{name}.part"
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         os.fchmod(fd, mode)
         write_all(fd, encode_records(records))
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
     except OSError:
         part.unlink()
         raise
@@ -74,7 +84,8 @@ def drop_records(inbox: Path, records: list[dict[str, Any]], name: str | None = 
     folder = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         part.rename(inbox / name)  # by its path: where the job has just been pruned this fails
-        os.fsync(folder)
+        if durable:
+            os.fsync(folder)
     finally:
         os.close(folder)
     knock(inbox.parent, mode)

@@ -54,6 +54,10 @@ class Notifier:
         self._watches[str(folder)] = wd
         return True
 
+    def watches(self, folder: Path) -> bool:
+        """Whether the folder is watched: one that was removed no longer is."""
+        return str(folder) in self._watches
+
     def unwatch(self, folder: Path) -> None:
         wd = self._watches.pop(str(folder), None)
         if wd is not None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from air_executor import __version__
 from air_executor.errors import AirExecutorError
 from air_executor.store.layout import Base
-from air_executor.web import analysis, changes, jobs, logs, metrics, pages, tasks
+from air_executor.web import analysis, changes, ends, jobs, logs, metrics, pages, tasks
 from air_executor.web.access import Access, Gate
 from air_executor.web.answers import error_answer, status_of
 from air_executor.web.schema import describe
@@ -57,6 +57,7 @@ def create_app(
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     for routes in (
         jobs.routes,
+        ends.routes,
         tasks.routes,
         logs.routes,
         analysis.routes,

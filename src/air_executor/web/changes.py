@@ -24,7 +24,7 @@ __all__ = ["routes"]
 
 routes = APIRouter()
 
-TAKEN: Final = frozenset({"self", "job_name", "tasks", "cwd"})
+TAKEN: Final = frozenset({"self", "job_name", "job_id", "tasks", "cwd"})
 """What `create_job` calls its own parameters; no option of a job is called so."""
 
 
@@ -53,11 +53,13 @@ def _list_of_tasks(body: dict[str, Any]) -> list[dict[str, Any]]:
 async def create(site: TheSite, body: Body) -> Response:
     """Make a job: `name`, `tasks`, and what else stands in a job file.
 
-    Where there is a job of that name this is its next run.
+    Where there is a job of that name this is its next run. With an `id` of the caller's own the request can be
+    repeated: a run of that id begins once.
     """
     name, tasks = body.get("name"), _list_of_tasks(body)
     cwd = body.get("cwd", str(site.base.parent))
-    options = {key: value for key, value in body.items() if key not in ("name", "tasks", "cwd")}
+    job_id = body.get("id")
+    options = {key: value for key, value in body.items() if key not in ("name", "tasks", "cwd", "id")}
     if not isinstance(name, str):
         raise InvalidInput("name: expected a string")
     if not isinstance(cwd, str) or not cwd.startswith("/") or "\0" in cwd:
@@ -65,7 +67,7 @@ async def create(site: TheSite, body: Body) -> Response:
     if taken := TAKEN & options.keys():
         raise InvalidInput(f"{', '.join(sorted(taken))}: not a key of a job")
     client = AirExecutorClient(site.base.path)
-    job_id = await asyncio.to_thread(client.create_job, name, tasks, cwd=cwd, **options)
+    job_id = await asyncio.to_thread(client.create_job, name, tasks, cwd=cwd, job_id=job_id, **options)
     return Json({"id": job_id, "name": name}, status_code=201)
 
 
@@ -124,6 +126,16 @@ async def resume(site: TheSite, name: JobName) -> Response:
 async def close(site: TheSite, name: JobName) -> Response:
     """Say that an open job gets no more tasks: it ends when nothing of it is left."""
     return await _ask(site, name, "close")
+
+
+@routes.post("/jobs/{name}/renew")
+async def renew(site: TheSite, name: JobName, body: Body) -> Response:
+    """Say that somebody still waits for a job with `lease_s`, or for one `run` of it. One that has ended stays so."""
+    run = body.get("run")
+    if run is not None and not isinstance(run, str):
+        raise InvalidInput("run: expected the id of a run")
+    await asyncio.to_thread(AirExecutorClient(site.base.path).renew, name, job_id=run)
+    return Json({}, status_code=202)
 
 
 async def _ask(site: Site, name: str, request: str) -> Response:

@@ -252,6 +252,23 @@ class Runs(Struct):
     runs: list[Run]
 
 
+class Results(Struct):
+    results: dict[str, Any]
+
+
+class Look(Struct):
+    job: str
+    run: str | None
+    found: bool
+    missing: bool
+    ended: bool
+    state: dict[str, Any] | None
+
+
+class Ends(Struct):
+    ends: list[Look]
+
+
 class End(Struct):
     ended: bool
     state: dict[str, Any] | None
@@ -274,6 +291,7 @@ class NewJob(Struct):
     """And all other keys of a job file."""
 
     name: str
+    id: str | None = None
     tasks: list[dict[str, Any]] = []
     cwd: str = ""
 
@@ -286,6 +304,10 @@ class NewTasks(Struct):
 class SomeTasks(Struct):
     task: str = ""
     tasks: list[str] = []
+
+
+class OneRun(Struct):
+    run: str = ""
 
 
 BYTES: Final = {"type": "string", "format": "binary"}
@@ -303,7 +325,10 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
     ("get", "/jobs/{name}/grid"): (200, ("application/octet-stream", BYTES)),
     ("get", "/jobs/{name}/journal"): (200, (NDJSON, TEXTS)),
     ("get", "/jobs/{name}/end"): (200, End),
+    ("get", "/ends"): (200, Ends),
+    ("get", "/jobs/{name}/report"): (200, ("text/plain; charset=utf-8", TEXTS)),
     ("get", "/jobs/{name}/progress"): (200, Progress),
+    ("get", "/jobs/{name}/results"): (200, Results),
     ("get", "/jobs/{name}/tasks"): (200, Tasks),
     ("get", "/jobs/{name}/tasks/{id}"): (200, Task),
     ("get", "/jobs/{name}/tasks/{id}/log"): (200, ("text/plain; charset=utf-8", TEXTS)),
@@ -323,13 +348,16 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
     ("post", "/jobs/{name}/pause"): (202, Accepted),
     ("post", "/jobs/{name}/resume"): (202, Accepted),
     ("post", "/jobs/{name}/close"): (202, Accepted),
+    ("post", "/jobs/{name}/renew"): (202, Accepted),
 }
 BODIES: Final[dict[str, type]] = {
     "/jobs": NewJob,
     "/jobs/{name}/tasks": NewTasks,
     "/jobs/{name}/cancel": SomeTasks,
     "/jobs/{name}/retry": SomeTasks,
+    "/jobs/{name}/renew": OneRun,
 }
+BODY_MAY_MISS: Final = frozenset({"/jobs/{name}/retry", "/jobs/{name}/renew"})
 MEANINGS: Final = {
     200: "As asked",
     201: "Made; it is on disk",
@@ -386,7 +414,7 @@ def _describe_operation(path: str, method: str, operation: dict[str, Any], by_ki
         operation["parameters"] = [*operation.get("parameters", ()), _GUARD]
         if path in BODIES:
             body = by_kind[repr(BODIES[path])]
-            operation["requestBody"] = {"required": path != "/jobs/{name}/retry", "content": _json(body)}
+            operation["requestBody"] = {"required": path not in BODY_MAY_MISS, "content": _json(body)}
     if path.endswith("/log"):
         answers[200] |= {EVENTS: {"schema": TEXTS}}
         answers[206] = content

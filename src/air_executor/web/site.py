@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from air_executor import __version__
+from air_executor.client import AirExecutorClient
 from air_executor.errors import BaseUnusable
 from air_executor.observe.failures import FailureLines
 from air_executor.observe.index import Index, default_folder
@@ -85,7 +86,10 @@ class Site:
         detail = job_detail(Progress(), name, time.time(), 0)
         total = state["total_tasks"]
         percent = round(100.0 * state["completed"] / total, 2) if total else 0.0
-        return {**detail, **state, "warnings": [], "percent": percent, "reading": self.tails.share_read(name)}
+        origin = AirExecutorClient(self.base.path).get_job(name).get("origin")
+        options = {"origin": origin} if isinstance(origin, dict) else {}
+        read = self.tails.share_read(name)
+        return {**detail, **state, "options": options, "warnings": [], "percent": percent, "reading": read}
 
     def earlier_runs(self, tail: JournalTail) -> list[dict[str, Any]]:
         """The runs before this one, newest first."""

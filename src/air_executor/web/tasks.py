@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from air_executor.observe.objects import task_object, task_row
 from air_executor.observe.said import Said
 from air_executor.observe.select import Selection
 from air_executor.observe.tail import JournalTail
+from air_executor.store.results import results_of
 from air_executor.web.answers import Json
 from air_executor.web.jobs import JobName, TheSite
 from air_executor.web.site import Site
@@ -80,6 +82,32 @@ async def _with_tasks(tail: JournalTail, said: Mapping[str, Said]) -> AsyncItera
     finally:
         shown.close()
     yield b"]}"
+
+
+@routes.get("/jobs/{name}/results")
+async def results(
+    site: TheSite,
+    name: JobName,
+    group: Annotated[str | None, Query(description="Only of tasks of this group.")] = None,
+) -> Response:
+    """What the completed tasks left as results, by task id, in the order in which they were queued."""
+    found = results_of(site.tails.folder(name).journal, group)
+    some = await _next_of(found)  # if the journal cannot be read this is told as any other error
+    return StreamingResponse(_results(some, found), media_type="application/json")
+
+
+async def _next_of(found: Iterator[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Reads beside the event loop, since the whole journal is gone through first."""
+    return await asyncio.to_thread(lambda: list(itertools.islice(found, STREAMED)))
+
+
+async def _results(some: list[tuple[str, Any]], found: Iterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    comma = b'{"results":{'
+    while some:
+        yield comma + b",".join(_encode(task) + b":" + _encode(value) for task, value in some)
+        comma = b","
+        some = await _next_of(found)
+    yield b"}}" if comma == b"," else comma + b"}}"
 
 
 async def _criteria(

@@ -1,0 +1,158 @@
+"""Handing a job over so that no retry ever doubles work: which run is meant, and whether it has to be made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from air_executor.airflow.owner import Owner, origin_of
+from air_executor.errors import BaseUnusable, NotFound, Refused, WaitTimeout
+from air_executor.model import ENDED_STATES
+
+if TYPE_CHECKING:
+    from air_executor.client import AirExecutorClient
+
+__all__ = ["HandOver", "OnRetry", "look_at"]
+
+OnRetry = Literal["retry_failed", "resume", "restart"]
+
+STOPPING_S: Final = 60.0
+"""So long a job of an earlier try that is being cancelled may take to end."""
+
+
+def look_at(client: AirExecutorClient, job_name: str, job_id: str | None) -> dict[str, Any] | None:
+    """The state of that run of a job, also of one that another has followed; None when there is none, or not yet.
+
+    `NotFound` when there is no job of that name.
+    """
+    state = client.get_job(job_name)
+    if job_id is None or state.get("id") == job_id:
+        return state
+    try:
+        return client.wait(job_name, 0, job_id=job_id)
+    except WaitTimeout:
+        return None
+
+
+@dataclass
+class HandOver:
+    """A job as one try of a task instance finds it or makes it.
+
+    The ids of its runs are known beforehand (`Owner.job_id`), and the manager takes a run of an id once. So it does
+    not matter whether an earlier try had handed its run over when it was killed, whether the manager had seen it,
+    or whether two tries do this at once.
+    """
+
+    client: AirExecutorClient
+    owner: Owner
+    job_name: str
+    on_retry: OnRetry = "retry_failed"
+    job_id: str = ""
+    """The run that is meant, as soon as it is known."""
+
+    def begin(self, submit: Callable[[str], None]) -> str:
+        """Find the run, or make it by calling `submit` with its id; says in words what was done."""
+        self._leave_cleared()
+        nth = 0
+        while True:
+            self.job_id = self.owner.job_id(nth)
+            state = self._state()
+            if state is None:
+                submit(self.job_id)
+                return "handed over"
+            if state["state"] not in ENDED_STATES:
+                if state.get("stopping") != "cancelled":
+                    return "under way since an earlier try"
+                self._wait_for_end()
+            elif (done := self._done_with(state)) is not None:
+                return done
+            else:
+                nth += 1
+
+    def look(self) -> dict[str, Any] | None:
+        """The state of the run; None while it waits for its turn. `NotFound` when the job's folder is gone."""
+        return look_at(self.client, self.job_name, self.job_id)
+
+    def end(self) -> dict[str, Any] | None:
+        """The state of the run when it has ended and nobody has asked for more of it; else None."""
+        try:
+            return self.client.wait(self.job_name, 0, job_id=self.job_id)
+        except WaitTimeout:
+            return None
+
+    def cancel(self, within_s: float) -> str:
+        """Ask for the run to be cancelled and wait until that was heard, for `within_s` at most; says how it went."""
+        if not self.job_id:
+            return "nothing had been handed over"
+        deadline = time.monotonic() + within_s
+        try:
+            if self.client.get_job(self.job_name).get("id") != self.job_id:
+                return f"another run of job {self.job_name!r} is under way; it goes on"
+            self.client.cancel(self.job_name)
+            while time.monotonic() < deadline:
+                state = self.client.get_job(self.job_name)
+                if state["state"] in ENDED_STATES or state.get("stopping"):
+                    return f"job {self.job_name!r} is being cancelled"
+                time.sleep(0.05)
+        except NotFound:
+            return f"job {self.job_name!r} is gone"
+        except Refused:
+            return f"job {self.job_name!r} had ended"
+        return f"job {self.job_name!r} is to be cancelled as soon as a manager works on it"
+
+    # ---- which run -----------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any] | None:
+        try:
+            return self.look()
+        except (NotFound, BaseUnusable):  # the folder may be made with the first job; else handing over tells why
+            return None
+
+    def _done_with(self, state: dict[str, Any]) -> str | None:
+        """What to do about a run that has ended; None: a new one is to be made."""
+        origin = origin_of(state)
+        if origin.get("try_number", 0) >= self.owner.try_number:
+            return None  # no retry: the same date was tested again, or the task instance made anew
+        if state["state"] == "completed":
+            return "completed since an earlier try"
+        cleared = self.owner.clear_number > origin.get("clear_number", 0)
+        if self.on_retry == "restart" or (cleared and state.get("reason") == "cancelled"):
+            return None
+        if self.on_retry == "resume":
+            return "failed at an earlier try, and that stands (on_retry='resume')"
+        if not state.get("progress", {}).get("failed"):
+            return None  # nothing of it can be tried again: it could not be understood, or stopped before it began
+        try:
+            if self.client.get_job(self.job_name).get("id") != self.job_id:
+                return None  # another run has followed, and that cannot be undone
+            self.client.retry(self.job_name)
+        except Refused:
+            return None
+        return "its failed tasks get another go"
+
+    def _leave_cleared(self) -> None:
+        """A run from before the task was cleared: whoever cleared it wants a new one."""
+        try:
+            state = self.client.get_job(self.job_name)
+        except (NotFound, BaseUnusable):
+            return
+        if state["state"] in ENDED_STATES or not self.owner.owns(state):
+            return
+        origin = origin_of(state)
+        was = (origin.get("max_tries"), origin.get("begun_at"))
+        if was != (self.owner.max_tries, self.owner.begun_at):
+            self.client.cancel(self.job_name)
+
+    def _wait_for_end(self) -> None:
+        deadline = time.monotonic() + STOPPING_S
+        while True:
+            state = self._state()
+            if state is None or state["state"] in ENDED_STATES:
+                return
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"job {self.job_name!r} of an earlier try was cancelled {STOPPING_S:.0f} s ago and has not ended"
+                )
+            time.sleep(0.1)

@@ -1,0 +1,307 @@
+"""A running Airflow as its users meet it: files in the DAGs folder, the command line, and the public API."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import Request
+
+from tests.airflow import versions
+from tests.airflow.supervisor import direct, tail
+from tests.support import wait_for
+
+ENDED = ("success", "failed")
+PAGE = 100
+
+
+class ApiError(AssertionError):
+    """An answer of the API that is not one of success."""
+
+    def __init__(self, status: int, body: str, asked: str) -> None:
+        super().__init__(f"{asked}: {status} {body[:2000]}")
+        self.status = status
+        self.body = body
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body) if self.body else None
+
+
+class AirflowSite:
+    """One Airflow with its own home, database, DAGs folder and job folder. Users: admin, viewer, guest."""
+
+    def __init__(self, folder: Path) -> None:
+        site = json.loads((folder / "site.json").read_text())
+        self.folder = folder
+        self.installed = versions.ALL[site["version"]]
+        self.version = self.installed.version
+        self.series = self.installed.series
+        self.python = self.installed.python
+        self.home = Path(site["home"])
+        self.dags = self.home / "dags"
+        self.base = Path(site["base"])
+        self.logs = Path(site["logs"])
+        self.port = int(site["port"])
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env: dict[str, str] = site["env"]
+        self.tokens: dict[str, str] = {}
+
+    @property
+    def is_3(self) -> bool:
+        return self.series >= (3, 0)
+
+    # --- command line and API ---
+
+    def airflow(self, *args: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """The `airflow` command in this site's environment; with `check` an exit code other than 0 fails."""
+        done = self.installed.run("airflow", *args, env=self.env, timeout=timeout)
+        assert not check or done.returncode == 0, f"airflow {' '.join(args)}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        user: str | None = "admin",
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        """Any request, with whatever answer; `user` None is anonymous. Paths that do not begin with `/api`, `/auth`
+        and so on but with a resource of the public API go there."""
+        return self._send(method, self._path(path), json, self._credentials(user) | (headers or {}))
+
+    def api(self, method: str, path: str, json: Any = None, user: str | None = "admin") -> Any:
+        """A request to the public API: `/dags/x` is `/api/v2/dags/x` (or v1). Its answer, or ApiError."""
+        path = path if path.startswith("/api/") else f"{'/api/v2' if self.is_3 else '/api/v1'}{path}"
+        answer = self.request(method, path, json, user, {"Accept": "application/json"})
+        if answer.status >= 400:
+            raise ApiError(answer.status, answer.body.decode(errors="replace"), f"{method} {path}")
+        return answer.json()
+
+    def _path(self, path: str) -> str:
+        return path
+
+    def _credentials(self, user: str | None) -> dict[str, str]:
+        if user is None:
+            return {}
+        if not self.is_3:
+            return {"Authorization": f"Basic {b64encode(f'{user}:{user}'.encode()).decode()}"}
+        if user not in self.tokens:
+            answer = self._send("POST", "/auth/token", {"username": user, "password": user}, {})
+            assert answer.status == 201, answer
+            self.tokens[user] = answer.json()["access_token"]
+        return {"Authorization": f"Bearer {self.tokens[user]}"}
+
+    def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> Answer:
+        body = None if content is None else json.dumps(content).encode()
+        request = Request(self.url + path, body, {"Content-Type": "application/json"} | headers, method=method)
+        try:
+            with direct.open(request, timeout=60) as answer:
+                return Answer(answer.status, dict(answer.headers), answer.read())
+        except HTTPError as error:
+            with error:
+                return Answer(error.code, dict(error.headers), error.read())
+
+    # --- DAGs ---
+
+    def add_dag(self, filename: str, text: str, deadline_s: float = 60) -> list[str]:
+        """Put a file into the DAGs folder and wait until Airflow has it; the ids of its DAGs."""
+        path = self.dags / filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(text)
+        began = time.time()
+        part.rename(path)
+        return wait_for(lambda: self._parsed(path, began), f"Airflow to read {filename}", deadline_s)
+
+    def _parsed(self, path: Path, since: float) -> list[str]:
+        for error in self.import_errors():
+            named = error["filename"] in (str(path), str(path.relative_to(self.dags)))
+            if named and _seconds(error["timestamp"]) >= since:
+                raise AssertionError(f"{path.name} cannot be imported: {error['stack_trace']}")
+        return [
+            dag["dag_id"]
+            for dag in self.all_of("/dags", "dags")
+            if dag["fileloc"] == str(path) and _seconds(dag["last_parsed_time"]) >= since
+        ]
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        return self.all_of("/importErrors", "import_errors")
+
+    def all_of(self, path: str, key: str) -> list[dict[str, Any]]:
+        """Every page of a list of the API."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self.api("GET", f"{path}?{urlencode({'limit': PAGE, 'offset': len(found)})}")
+            found += page[key]
+            if len(found) >= page["total_entries"] or not page[key]:
+                return found
+
+    # --- runs ---
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> str:
+        """Start a DAG run through the API; its id."""
+        content: dict[str, Any] = {"conf": conf or {}}
+        if self.is_3:
+            content["logical_date"] = None
+        if run_id is not None:
+            content["dag_run_id"] = run_id
+        return str(self.api("POST", f"/dags/{_q(dag_id)}/dagRuns", content)["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return str(self.api("GET", f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}")["state"])
+
+    def wait_run(self, dag_id: str, run_id: str, deadline_s: float = 120) -> str:
+        """Wait for the end of a DAG run; `success` or `failed`."""
+        deadline = time.monotonic() + deadline_s
+        while (state := self._calmly(lambda: self.run_state(dag_id, run_id))) not in ENDED:
+            if time.monotonic() > deadline:
+                states = self.tasks(dag_id, run_id)
+                raise AssertionError(f"{dag_id} {run_id} is {state} after {deadline_s} s: {states}")
+            time.sleep(0.2)
+        return str(state)
+
+    def _calmly(self, ask: Any) -> Any:
+        """Asked again later, where a test has just killed who should answer."""
+        try:
+            return ask()
+        except (URLError, OSError):
+            return None
+
+    def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of a run, as the API shows them."""
+        return self.all_of(f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances", "task_instances")
+
+    def tasks(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """The state of each task; of mapped ones by `task_id[map index]`."""
+        return {
+            one["task_id"] if one["map_index"] < 0 else f"{one['task_id']}[{one['map_index']}]": one["state"]
+            for one in self.instances(dag_id, run_id)
+        }
+
+    def wait_task(self, dag_id: str, run_id: str, task: str, *states: str, deadline_s: float = 60) -> str:
+        """Wait until a task is in one of these states."""
+
+        def there() -> str | None:
+            state = (self._calmly(lambda: self.tasks(dag_id, run_id)) or {}).get(task)
+            return state if state in states else None
+
+        return str(wait_for(there, f"{task} of {run_id} to be {' or '.join(states)}", deadline_s))
+
+    def _instance(self, dag_id: str, run_id: str, task_id: str) -> str:
+        return f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}"
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """The log as the UI has it: one line an event (3.x: the text, then other keys as `key=value`)."""
+        where = f"{self._instance(dag_id, run_id, task_id)}/logs/{try_number}?map_index={map_index}&full_content=true"
+        content = self.api("GET", where)["content"]
+        if isinstance(content, str):
+            return content.replace("\\n", "\n") if "\n" not in content else content
+        return "\n".join(_line(event) for event in content)
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """A value, or ApiError 404."""
+        where = f"{self._instance(dag_id, run_id, task_id)}/xcomEntries/{_q(key)}"
+        return self.api("GET", f"{where}?map_index={map_index}&stringify=false")["value"]
+
+    # --- components ---
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> int:
+        """kill -9 (or another signal) of a component: scheduler, triggerer, dag-processor, api-server."""
+        return int(self._control(do="signal", name=name, number=int(number)))
+
+    def start(self, name: str, deadline_s: float = 60) -> int:
+        """Start a component again and wait until Airflow calls it healthy; its pid."""
+        began = time.time()
+        pid = int(self._control(do="start", name=name))
+
+        def healthy() -> bool:
+            health = self._calmly(lambda: self.request("GET", self._health, user=None).json())
+            if not isinstance(health, dict):
+                return False
+            if name == "api-server":
+                return True
+            part = health[name.replace("-", "_")]
+            heartbeat = part[f"latest_{name.replace('-', '_')}_heartbeat"]
+            return bool(part["status"] == "healthy" and heartbeat and _seconds(heartbeat) >= began)
+
+        wait_for(healthy, f"{name} to work again", deadline_s)
+        return pid
+
+    @property
+    def _health(self) -> str:
+        return "/api/v2/monitor/health" if self.is_3 else "/api/v1/health"
+
+    def pids(self) -> dict[str, int]:
+        """The components that run."""
+        return dict(self._control(do="pids"))
+
+    def _control(self, **request: Any) -> Any:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(60)
+            connection.connect(str(self.folder / "control"))
+            with connection.makefile("rw") as stream:
+                stream.write(json.dumps(request) + "\n")
+                stream.flush()
+                said = json.loads(stream.readline())
+        assert "error" not in said, said["error"]
+        return said["answer"]
+
+    def log_sizes(self) -> dict[Path, int]:
+        return {path: path.stat().st_size for path in self.logs.glob("*.log")}
+
+    def logs_since(self, sizes: dict[Path, int], lines: int = 60) -> dict[str, str]:
+        """The last lines of what each component has logged since `log_sizes`."""
+        found = {}
+        for path in sorted(self.logs.glob("*.log")):
+            with open(path, "rb") as file:
+                file.seek(sizes.get(path, 0))
+                text = file.read().decode(errors="replace")
+            found[path.stem] = "\n".join(text.splitlines()[-lines:])
+        return found
+
+
+def connect(folder: Path, deadline_s: float = 240) -> AirflowSite:
+    """The site in `folder`, as soon as it works."""
+
+    def there() -> bool:
+        if (folder / "failed").exists():
+            raise AssertionError(
+                f"Airflow did not start: {tail(folder / 'failed')}\n{tail(folder / 'logs' / 'prepare.log')}"
+            )
+        return (folder / "site.json").exists()
+
+    wait_for(there, f"Airflow in {folder}: {os.listdir(folder)}", deadline_s)
+    return AirflowSite(folder)
+
+
+def _q(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _seconds(timestamp: str | None) -> float:
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+
+
+def _line(event: dict[str, Any] | str) -> str:
+    if isinstance(event, str):
+        return event
+    rest = {key: value for key, value in event.items() if key not in ("event", "timestamp", "level", "logger")}
+    return " ".join([str(event.get("event", "")), *(f"{key}={value}" for key, value in rest.items())])

@@ -1,0 +1,93 @@
+"""The pytest plugin behind the fixture `airflow`: one Airflow a version and session, shared by all test processes.
+
+Each is begun as soon as its tests are collected, and comes up while others run. `tests/conftest.py` registers it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.airflow import versions
+from tests.support import wait_for
+
+KEPT_LOGS = versions.ROOT / ".pytest_cache" / "airflow"
+END_S = 60.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--inside", default="", help="options for pytest inside Airflow, as in --inside='-k operator'")
+
+
+class AirflowSites:
+    """The folder of this session's sites, which the process that began the session makes and removes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        handed_down = getattr(config, "workerinput", {}).get("airflow_sites")
+        self.is_owner = handed_down is None
+        self.folder = Path(handed_down or tempfile.mkdtemp(prefix="air-af-", dir="/tmp"))
+        self.session_pid = os.getpid() if self.is_owner else os.getppid()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["airflow_sites"] = str(self.folder)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly:
+            return
+        wanted = {item.callspec.params["airflow"] for item in session.items if _on_site(item)}
+        for name in wanted:
+            if versions.ALL[name].unsupported is None and versions.ALL[name].missing is None:
+                self.begin(name)
+
+    def begin(self, name: str) -> Path:
+        """Start the site of a version unless any process of this session already has; its folder."""
+        folder = self.folder / name
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            return folder
+        command = [sys.executable, "-m", "tests.airflow.supervisor", name, str(folder), str(self.session_pid)]
+        with open(folder / "supervisor.log", "wb") as log:
+            subprocess.run(
+                command, cwd=versions.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, timeout=60
+            )
+        return folder
+
+    def pytest_unconfigure(self) -> None:
+        if not self.is_owner:
+            return
+        folders = list(self.folder.iterdir())
+        for folder in folders:
+            self.ask_to_end(folder)
+        for folder in folders:
+            self.wait_for_end(folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask_to_end(self, folder: Path) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((folder / "supervisor.pid").read_text()), signal.SIGTERM)
+
+    def wait_for_end(self, folder: Path) -> None:
+        """Its logs stay in .pytest_cache/airflow until the next session."""
+        with contextlib.suppress(OSError, ValueError):
+            process = Path("/proc") / (folder / "supervisor.pid").read_text()
+            wait_for(lambda: not process.exists(), f"the end of the Airflow in {folder}", END_S)
+        kept = KEPT_LOGS / folder.name
+        shutil.rmtree(kept, ignore_errors=True)
+        with contextlib.suppress(OSError, shutil.Error):
+            shutil.copytree(folder / "logs", kept)
+            shutil.copy(folder / "supervisor.log", kept)
+
+
+def _on_site(item: pytest.Item) -> bool:
+    return "airflow" in getattr(getattr(item, "callspec", None), "params", {})
