@@ -7,9 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from air_executor.fixing.check import Check
+from air_executor.fixing.check import Check, Project
 
-__all__ = ["Language", "always", "no_members"]
+__all__ = ["Language", "always", "no_members", "nothing_installed"]
 
 
 def always(_: Path) -> bool:
@@ -17,6 +17,10 @@ def always(_: Path) -> bool:
 
 
 def no_members(_: Path) -> Sequence[str]:
+    return ()
+
+
+def nothing_installed(_: Project) -> Sequence[Path]:
     return ()
 
 
@@ -36,6 +40,8 @@ class Language(Struct, kw_only=True, frozen=True):
     """Patterns (`packages/*`, `!packages/old`) of the members of the workspace that a manifest declares."""
     lock_files: tuple[str, ...] = ()
     """Names of the files that pin what a project depends on, in its root or its workspace's."""
+    installed: Callable[[Project], Sequence[Path]] = nothing_installed
+    """Files and folders that change when what a project depends on is installed, such as `site-packages`."""
     checks: tuple[Check, ...]
     """In the order in which they are shown."""
     as_one: bool = False

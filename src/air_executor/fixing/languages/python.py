@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from air_executor.fixing.check import Project
 from air_executor.fixing.languages.language import Language
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.coverage import PythonCoverage
 from air_executor.fixing.tools.mypy import Mypy
 from air_executor.fixing.tools.pyright import Basedpyright, Pyright
-from air_executor.fixing.tools.python import ini, pyproject
+from air_executor.fixing.tools.python import environment, ini, pyproject
 from air_executor.fixing.tools.python_tests import Pytest
 from air_executor.fixing.tools.ruff import Ruff, RuffFormat
 
@@ -51,6 +52,11 @@ def members(manifest: Path) -> Sequence[str]:
     return [*wanted, *(f"!{pattern}" for pattern in place.get("exclude", ()) if isinstance(pattern, str))]
 
 
+def installed(project: Project) -> Sequence[Path]:
+    home = environment(project)
+    return sorted(home.glob("lib/python3*/site-packages")) if home is not None else ()
+
+
 PYTHON: Final = Language(
     name="python",
     suffixes=frozenset({".py", ".pyi", ".pyw"}),
@@ -59,5 +65,6 @@ PYTHON: Final = Language(
     stands=stands,
     members=members,
     lock_files=("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt", "requirements-dev.txt"),
+    installed=installed,
     checks=(Ruff(), RuffFormat(), Mypy(), Pyright(), Basedpyright(), Pytest(), PythonCoverage()),
 )
