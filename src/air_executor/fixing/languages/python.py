@@ -11,7 +11,7 @@ from air_executor.fixing.languages.language import Language
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.coverage import PythonCoverage
 from air_executor.fixing.tools.mypy import Mypy
-from air_executor.fixing.tools.pyright import Basedpyright, Pyright
+from air_executor.fixing.tools.pyright import Pyright
 from air_executor.fixing.tools.python import environment, ini, pyproject
 from air_executor.fixing.tools.python_tests import Pytest
 from air_executor.fixing.tools.ruff import Ruff, RuffFormat
@@ -66,5 +66,5 @@ PYTHON: Final = Language(
     members=members,
     lock_files=("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt", "requirements-dev.txt"),
     installed=installed,
-    checks=(Ruff(), RuffFormat(), Mypy(), Pyright(), Basedpyright(), Pytest(), PythonCoverage()),
+    checks=(Ruff(), RuffFormat(), Mypy(), Pyright(), Pytest(), PythonCoverage()),
 )

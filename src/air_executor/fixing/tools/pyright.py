@@ -1,4 +1,4 @@
-"""pyright and basedpyright. They find files by their configuration; what is not the project's own is dropped."""
+"""pyright. It finds files by its configuration; what it tells of files that are not the project's own is dropped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from air_executor.fixing.tools.output import check_exit, decode, not_understood,
 from air_executor.fixing.tools.programs import folders_up
 from air_executor.fixing.tools.python import config_files, find_python_tool, python_of, tool_table
 
-__all__ = ["Basedpyright", "Pyright", "configured"]
+__all__ = ["Pyright", "configured"]
 
 CONFIG: Final = "pyrightconfig.json"
 UNNAMED: Final = "unclassified"
@@ -53,16 +53,16 @@ class Report(Struct, rename="camel"):
     summary: Summary
 
 
-def _place(project: Project, name: str) -> Path | None:
-    """The folder whose configuration of `pyright` or `basedpyright` holds."""
+def _place(project: Project) -> Path | None:
+    """The folder whose configuration holds."""
     for folder in folders_up(project):
-        if tool_table(folder, name) is not None or (name == "pyright" and (folder / CONFIG).exists()):
+        if (folder / CONFIG).exists() or tool_table(folder, "pyright") is not None:
             return folder
     return None
 
 
 def configured(project: Project) -> bool:
-    return any(_place(project, name) is not None for name in ("pyright", "basedpyright"))
+    return _place(project) is not None
 
 
 class Pyright:
@@ -74,7 +74,7 @@ class Pyright:
     reads: ClassVar[str | None] = None
 
     def applies(self, project: Project) -> bool:
-        return _place(project, self.name) is not None
+        return _place(project) is not None
 
     def loads_code(self, project: Project) -> bool:
         return False
@@ -87,7 +87,7 @@ class Pyright:
 
     def command(self, project: Project, tool: Tool) -> Command:
         words = [*tool.argv, "--outputjson"]
-        place = _place(project, self.name)
+        place = _place(project)
         python = python_of(project)
         if python is not None and not (place is not None and self._names_environment(place)):
             words.append(f"--pythonpath={python}")
@@ -96,7 +96,7 @@ class Pyright:
         return Command(argv=tuple(words), cwd=project.path, env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
 
     def _names_environment(self, place: Path) -> bool:
-        settings: Any = tool_table(place, self.name)
+        settings: Any = tool_table(place, "pyright")
         if (place / CONFIG).exists():
             try:
                 settings = msgspec.json.decode((place / CONFIG).read_bytes())
@@ -140,9 +140,3 @@ class Pyright:
             end_line=end.line + 1 if end else None,
             end_column=end.character + 1 if end else None,
         )
-
-
-class Basedpyright(Pyright):
-    """`basedpyright --outputjson`."""
-
-    name: ClassVar[str] = "basedpyright"

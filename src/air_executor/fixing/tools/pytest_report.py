@@ -73,7 +73,8 @@ def message_of(report: Any) -> str:
     else:
         text = str(report.longrepr or "")
     reason = getattr(report, "wasxfail", "")
-    return (text or str(reason))[:LIMIT]
+    text = text or str(reason)
+    return text[:LIMIT] if crash is not None else text[-LIMIT:]
 
 
 class Facts:

@@ -140,15 +140,9 @@ class Pytest:
 
     def command(self, project: Project, tool: Tool) -> Command:
         given = options(project)
-        words = [
-            "-p",
-            PLUGIN_NAME,
-            "-p",
-            "no:cacheprovider",
-            "--continue-on-collection-errors",
-            "-o",
-            "console_output_style=classic",
-        ]
+        words = ["-p", PLUGIN_NAME, "--continue-on-collection-errors", "--maxfail=0"]
+        if "no:cacheprovider" not in given:
+            words += ["-o", "cache_dir={out}/pytest_cache"]
         words += [f"--ignore={project.repository / root}" for root in project.nested]
         argv = tool.argv
         if measured(project):
@@ -178,20 +172,22 @@ class Pytest:
         end = events[-1] if events and events[-1].event == "end" else None
         if end is None:
             raise CouldNotRun(_broken_off(events, run), "mend or leave out the test at which it ended")
-        if end.exit in (INTERNAL, USAGE) or end.exit > NO_TESTS:
-            raise CouldNotRun(f"pytest failed with exit code {end.exit}: {last_words(run.stderr)}", MEND)
+        if end.exit in (INTERRUPTED, INTERNAL, USAGE) or end.exit > NO_TESTS:
+            said = last_words(run.stderr) or last_words(run.stdout)
+            raise CouldNotRun(f"pytest failed with exit code {end.exit}: {said}", MEND)
         results, issues = _results(project, events)
         if end.exit == NO_TESTS and not results:
             raise CouldNotRun("pytest found no tests", "write some, or mend `testpaths` in pytest's configuration")
+        begun = len({event.id for event in events if event.event == "begin"})
+        if begun < end.collected:
+            raise CouldNotRun(
+                f"pytest ran {begun} of {end.collected} tests and left the others out", "see what ends its run early"
+            )
         failed = any(result.end in ("failed", "error") for result in results)
-        if failed != (end.exit in (FAILED, INTERRUPTED)) and not _strict_xpass(results, end):
+        if failed != (end.exit == FAILED):
             raise not_understood(self.name, run, f"exit code {end.exit} does not go with the tests")
         note = f"{end.deselected} tests are left out by the project's own options" if end.deselected else None
         return Findings(issues=issues, tests=results, note=note)
-
-
-def _strict_xpass(results: list[TestResult], end: Event) -> bool:
-    return end.exit == OK and not any(result.end in ("failed", "error") for result in results)
 
 
 def _source(project: Project) -> list[str]:
@@ -225,7 +221,7 @@ def _results(project: Project, events: Iterable[Event]) -> tuple[list[TestResult
     for event in events:
         if event.event == "uncollected":
             results.append(_uncollected(project, event))
-            issues.append(_issue(results[-1], 1 if results[-1].file else 0))
+            issues.append(_issue(results[-1], 0))
         elif event.event == "phase":
             runs = phases.setdefault(event.id, [])
             if event.when == "setup" or not runs:
@@ -234,6 +230,8 @@ def _results(project: Project, events: Iterable[Event]) -> tuple[list[TestResult
     for runs in phases.values():
         for one in runs:
             first = one[0]
+            if any(event.outcome == "rerun" for event in one):
+                continue  # a plugin runs it once more; the last time counts
             file = relative(project, first.file) or first.file
             identity = (file, tuple(first.suite), first.name, first.parameters)
             end, message = _end(one)
@@ -268,7 +266,8 @@ def _end(phases: list[Event]) -> tuple[TestEnd, str]:
 
 def _uncollected(project: Project, event: Event) -> TestResult:
     file = relative(project, event.file, Path(event.root) if event.root else None) or event.file
-    return TestResult(framework="pytest", file=file, name="", end="error", message=event.message)
+    told = [line[1:].strip() for line in event.message.split("\n") if line.startswith("E ")]
+    return TestResult(framework="pytest", file=file, name="", end="error", message="\n".join(told) or event.message)
 
 
 def _issue(result: TestResult, line: int) -> Issue:
