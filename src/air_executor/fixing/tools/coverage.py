@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.outcome import Coverage, FileCoverage
-from air_executor.fixing.tools.output import check_exit, decode, not_understood, relative
+from air_executor.fixing.tools.output import check_exit, decode, last_words, not_understood, relative
 from air_executor.fixing.tools.python_tests import Pytest, find_pytest, has_module
 
 __all__ = ["PythonCoverage"]
@@ -95,4 +95,7 @@ class PythonCoverage:
             if path in own:
                 files.append(FileCoverage(path, file.summary.num_statements, tuple(file.missing_lines)))
         lines = sum(file.lines for file in files)
-        return Findings(coverage=Coverage(lines - sum(len(file.missing) for file in files), lines, tuple(files)))
+        unread = last_words(run.stderr) if "couldnt-parse" in run.stderr.read_text("utf-8", "replace") else None
+        return Findings(
+            note=unread, coverage=Coverage(lines - sum(len(file.missing) for file in files), lines, tuple(files))
+        )

@@ -31,6 +31,7 @@ JSON_SINCE: Final = (1, 11)
 CHOOSES: Final = ("files", "packages", "modules")
 """Settings that say what is checked; the same as `mypy` without arguments."""
 PASSED_OVER: Final = frozenset({"site-packages", "node_modules", "__pycache__"})
+END: Final = {"end": "end.xml"}
 MEND: Final = "mend mypy's configuration; `mypy` run by hand tells what is wrong with it"
 
 
@@ -109,6 +110,7 @@ class Mypy:
             )
         config = configuration(project)
         words = ["--output=json", "--no-error-summary", "--no-install-types", "--cache-dir={cache}"]
+        words.append("--junit-xml={out}/end.xml")
         python = python_of(project)
         given = config is not None and "python_executable" in config.settings
         if python is not None and not given and Path(tool.argv[0]).parent != python.parent:
@@ -116,7 +118,7 @@ class Mypy:
         if config is not None and config.path.parent != project.path:
             words.append(f"--config-file={config.path}")
         elif config is not None and config.chooses:
-            return Command(argv=(*tool.argv, *words), cwd=project.path)
+            return Command(argv=(*tool.argv, *words), cwd=project.path, outputs=END)
         names = [*_checked(project, config.excludes if config is not None else [])]
         if not names:
             raise CouldNotRun("mypy's `exclude` leaves no file to check", MEND)
@@ -124,17 +126,32 @@ class Mypy:
             argv=(*tool.argv, *words, "@{out}/files"),
             cwd=project.path,
             inputs={"files": "".join(f"{name}\n" for name in names)},
+            outputs=END,
         )
 
     def parse(self, project: Project, run: ToolRun) -> Findings:
         if run.exit_code == 2 and run.stdout.stat().st_size:
             return self._stopped(project, run)
         check_exit(self.name, run, {0, 1}, MEND)
+        if "end" not in run.outputs:  # it says nothing when all is well, so its silence proves nothing
+            raise not_understood(self.name, run, "it ended without its report")
+        note = self._of_configuration(run)
         issues = self._issues(project, run)
         if not issues and run.exit_code:
             raise not_understood(self.name, run, "no error, but the exit code of some")
         own = frozenset(project.files)
-        return Findings(issues=[issue for issue in issues if issue.path in own])
+        return Findings(issues=[issue for issue in issues if issue.path in own], note=note)
+
+    def _of_configuration(self, run: ToolRun) -> str | None:
+        """mypy goes on with what it cannot read of its configuration, by other rules than were asked for."""
+        told = []
+        for line in run.stderr.read_text("utf-8", "replace").split("\n"):
+            if not (found := re.match(r"(?:.*/)?(?:\.?mypy\.ini|pyproject\.toml|setup\.cfg): (?!note:)", line)):
+                continue
+            if "Unrecognized option" not in line:
+                raise CouldNotRun(f"mypy cannot read its configuration: {found.string}", MEND)
+            told.append(found.string)
+        return "; ".join(told) or None
 
     def _stopped(self, project: Project, run: ToolRun) -> Findings:
         """A blocking error: mypy tells it and checks nothing. Only if that is in the code it is a finding."""

@@ -17,6 +17,7 @@ from air_executor.fixing.tools.python import config_files, find_python_tool, pyt
 __all__ = ["Pyright", "configured"]
 
 CONFIG: Final = "pyrightconfig.json"
+MEND: Final = "mend pyright's configuration; `pyright` run by hand tells what is wrong with it"
 UNNAMED: Final = "unclassified"
 """For what has no rule in pyright: syntax errors and the like."""
 SEVERITIES: Final[dict[str, Severity]] = {"error": "error", "warning": "warning", "information": "info"}
@@ -105,7 +106,7 @@ class Pyright:
         return isinstance(settings, dict) and "venv" in settings
 
     def parse(self, project: Project, run: ToolRun) -> Findings:
-        check_exit(self.name, run, {0, 1}, f"mend the configuration; `{self.name}` run by hand tells what is wrong")
+        check_exit(self.name, run, {0, 1}, MEND)
         report = decode(self.name, run, Report)
         found = report.general_diagnostics
         counts = report.summary
@@ -120,9 +121,20 @@ class Pyright:
             raise CouldNotRun(
                 f"{self.name} found no file to check", "mend `include` and `exclude` in its configuration"
             )
+        note = self._of_configuration(run)
         own = frozenset(project.files)
         issues = [self._issue(project, run, one) for one in found]
-        return Findings(issues=[issue for issue in issues if issue is not None and issue.path in own])
+        return Findings(issues=[issue for issue in issues if issue is not None and issue.path in own], note=note)
+
+    def _of_configuration(self, run: ToolRun) -> str | None:
+        """pyright goes on with what it cannot read of its configuration, by other rules than were asked for."""
+        told = []
+        for line in run.stderr.read_text("utf-8", "replace").split("\n"):
+            if line.startswith("Config contains unrecognized setting"):
+                told.append(line)
+            elif line.startswith(('Config "', "Config file ")):
+                raise CouldNotRun(f"{self.name} cannot read its configuration: {line}", MEND)
+        return "; ".join(told) or None
 
     def _issue(self, project: Project, run: ToolRun, one: Diagnostic) -> Issue | None:
         path = relative(project, one.file)
