@@ -1,6 +1,6 @@
 """What tests of fixing share: repositories made on the spot, the tools' environment, one check run by itself.
 
-The tools stand in an environment of their own, `.venv/fixing-tools` (`make .venv/fixing-tools`), since they pin what
+The tools stand in an environment of their own, `.venv/fixing-tools` (`make .venv/.fixing-tools`), since they pin what
 ours pins otherwise. FIXING_TOOLS names another one.
 """
 
@@ -33,7 +33,7 @@ Write = Callable[..., Path]
 def tools() -> Path:
     """The environment that holds ruff, mypy, pyright, pytest and coverage."""
     if not (TOOLS / "bin" / "ruff").exists():
-        pytest.fail(f"{TOOLS} is not there: `make .venv/fixing-tools` installs it")
+        pytest.fail(f"{TOOLS} is not there: `make .venv/.fixing-tools` installs it")
     return TOOLS
 
 
