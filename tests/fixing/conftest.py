@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -68,6 +69,25 @@ def repository(tmp_path: Path) -> Write:
         return place
 
     return write
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Installs a distribution `cobol-language` with a module of that text and an entry point to its `COBOL`."""
+
+    def install(text: str) -> None:
+        (tmp_path / "cobol_language.py").write_text(textwrap.dedent(text))
+        facts = tmp_path / "cobol_language-1.dist-info"
+        facts.mkdir()
+        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: cobol-language\nVersion: 1\n")
+        (facts / "entry_points.txt").write_text("[air_executor.languages]\ncobol = cobol_language:COBOL\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "cobol_language", raising=False)
+        languages.cache_clear()
+
+    yield install
+    monkeypatch.delitem(sys.modules, "cobol_language", raising=False)
+    languages.cache_clear()
 
 
 def git(folder: Path, *words: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -151,29 +150,12 @@ def test_each_file_is_in_exactly_one_project_whatever_the_tree(
             assert not any(file.startswith(root + "/") for root in project.nested)
 
 
-@pytest.fixture
-def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Installs a distribution `cobol-language` with a module of that text and an entry point to its `COBOL`."""
-
-    def install(text: str) -> None:
-        (tmp_path / "cobol_language.py").write_text(text)
-        facts = tmp_path / "cobol_language-1.dist-info"
-        facts.mkdir()
-        (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: cobol-language\nVersion: 1\n")
-        (facts / "entry_points.txt").write_text("[air_executor.languages]\ncobol = cobol_language:COBOL\n")
-        monkeypatch.syspath_prepend(str(tmp_path))
-        monkeypatch.delitem(sys.modules, "cobol_language", raising=False)
-        languages.cache_clear()
-
-    yield install
-    monkeypatch.delitem(sys.modules, "cobol_language", raising=False)
-    languages.cache_clear()
-
-
 def test_a_language_of_another_distribution(distribution: Callable[[str], None]):
     distribution(
-        "from air_executor.fixing.languages import Language\n"
-        "COBOL = Language(name='cobol', suffixes=frozenset({'.cob'}), manifests=(), checks=())\n"
+        """
+        from air_executor.fixing.languages import Language
+        COBOL = Language(name="cobol", suffixes=frozenset({".cob"}), manifests=(), checks=())
+        """
     )
     assert set(languages()) == {*BUILT_IN, "cobol"}
     assert languages()["cobol"].suffixes == {".cob"}

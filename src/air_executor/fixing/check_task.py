@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,9 +97,8 @@ class Run:
         except CouldNotRun as error:
             return self._could_not(error, tool, run, began)
         except Exception as error:
-            where = _place(error)
             ours = CouldNotRun(
-                f"a fault of Air-Executor: {type(error).__name__} in {where}: {error}",
+                f"a bug of Air-Executor's check {self.check.name}: {type(error).__name__} in {_place(error)}: {error}",
                 f"report it with the files in {self.folder}",
             )
             return self._could_not(ours, tool, run, began)
@@ -242,15 +242,9 @@ class Run:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of ours that an exception went through."""
-    trace = error.__traceback__
-    place = "unknown"
-    while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if "air_executor" in name or "fixing" in name:
-            place = f"{Path(name).name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
+    """The line that an exception was raised in."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def run_spec(path: Path) -> CheckResult:
