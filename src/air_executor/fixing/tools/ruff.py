@@ -27,7 +27,7 @@ __all__ = ["Ruff", "RuffFormat"]
 CONFIG: Final = ("ruff.toml", ".ruff.toml", "pyproject.toml")
 MEND: Final = "mend ruff's configuration; `ruff check .` tells what is wrong with it"
 UNFORMATTED: Final = "unformatted"
-JSON_OF_FORMATTER: Final = (0, 14)
+JSON_OF_FORMATTER: Final = (0, 16)
 """From this version on the formatter writes JSON too."""
 
 
