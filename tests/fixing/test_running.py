@@ -85,6 +85,20 @@ def test_an_unchanged_project_is_known(monorepo: Path, with_tools: Path):
         )
 
 
+def test_two_thousand_unchanged_files_are_known_within_two_seconds(repository: Write, with_tools: Path):
+    files = {f"part{number % 50}/m{number}.py": "import os\nimport re\nimport sys\n" * 2 for number in range(2_000)}
+    place = repository({"pyproject.toml": PROJECT, **files})
+    git(place, "init", "-q")
+    only = frozenset({"ruff"})
+    first = run(place, only=only)["python/ruff ."]
+    assert len(first.issues) == 2_000 * (3 + 3)  # unused, and defined anew before it was used
+    began = time.monotonic()
+    second = run(place, only=only)["python/ruff ."]
+    assert time.monotonic() - began < 2
+    assert second.cached
+    assert second.issues == first.issues
+
+
 def cached(found: dict[str, CheckResult]) -> set[str]:
     return {name for name, result in found.items() if result.cached}
 

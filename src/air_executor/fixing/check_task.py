@@ -98,7 +98,7 @@ class Run:
             return self._could_not(error, tool, run, began)
         except Exception as error:
             ours = CouldNotRun(
-                f"a bug of Air-Executor's check {self.check.name}: {type(error).__name__} in {_place(error)}: {error}",
+                f"a bug of Air-Executor's check {self.check.name}: {_named(error)}",
                 f"report it with the files in {self.folder}",
             )
             return self._could_not(ours, tool, run, began)
@@ -241,10 +241,10 @@ class Run:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-def _place(error: BaseException) -> str:
-    """The line that an exception was raised in."""
+def _named(error: BaseException) -> str:
+    """An exception and the line it was raised in."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}: {error}"
 
 
 def run_spec(path: Path) -> CheckResult:

@@ -182,9 +182,10 @@ class RuffFormat:
             elif line and not re.fullmatch(r"(\d+ files? (would be reformatted|already formatted)(, )?)+", line):
                 raise not_understood(self.name, run, f"the line {line[:80]!r}")
         for line in run.stderr.read_text("utf-8", "surrogateescape").split("\n"):
-            if found := re.fullmatch(r"error: Failed to (?:parse|format|read) (.+?):(?:(\d+):(\d+): )?(.*)", line):
-                where = Position(int(found[2]), int(found[3])) if found[2] else None
-                diagnostic = Diagnostic("invalid-syntax", found[4].strip(), found[1], where)
+            if found := re.fullmatch(r"error: Failed to (parse|format|read) (.+?):(?:(\d+):(\d+): )?(.*)", line):
+                where = Position(int(found[3]), int(found[4])) if found[3] else None
+                rule = "io" if found[1] == "read" else "invalid-syntax"
+                diagnostic = Diagnostic(rule, found[5].strip(), found[2], where)
                 issues.append(diagnostic.issue(project, self.name, run))
         check_exit(self.name, run, {0, 1, 2} if issues else {0, 1}, MEND)
         if bool(issues) != (run.exit_code != 0):
