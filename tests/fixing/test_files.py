@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from air_executor.errors import NotFound
+from air_executor.fixing.cache import Digests
 from air_executor.fixing.files import find_files
+from air_executor.fixing.projects import find_projects
 from tests.fixing.conftest import Write, git
 
 
@@ -93,6 +95,15 @@ def test_links_pipes_and_what_was_deleted(repository: Write, history: str):
     os.mkfifo(place / "pipe.py")
     assert find_files(place).paths == ("a.py", "d/c.py")
     assert {"link.py": "a symbolic link", "folder": "a symbolic link"}.items() <= reasons(place).items()
+
+
+def test_pipes_are_never_read(repository: Write):
+    place = repository({"a.py": ""})
+    for name in ("pyproject.toml", "setup.cfg", "ruff.toml", "setup.py"):
+        os.mkfifo(place / name)
+    assert [project.root for project in find_projects(place)] == ["."]
+    digests = Digests(place.parent / "digests")
+    assert digests.of(place / "pyproject.toml") == digests.of(place / "nowhere")
 
 
 def test_submodules_and_repositories_inside_are_left_out(repository: Write):

@@ -7,10 +7,12 @@ import hashlib
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from air_executor.fixing.check import CouldNotRun, Tool, ToolRun
+from air_executor.fixing.check import CouldNotRun, Selection, Tool, ToolRun
 from air_executor.fixing.outcome import CheckResult
+from air_executor.fixing.running import Options, run_checks
 from air_executor.fixing.tools.mypy import Mypy
 from air_executor.fixing.tools.ruff import RuffFormat
 from tests.fixing.conftest import Write, check_named, program, project_of, run_check
@@ -295,3 +297,52 @@ def test_the_ends_a_test_can_have(repository: Write, with_tools: Path, tmp_path:
     assert told == {"collection-error": "ModuleNotFoundError: No module named 'no_such_module'"}
     again = run_check(project_of(tmp_path / "repository"), "pytest", tmp_path / "again")
     assert [issue.fingerprint for issue in again.issues] == [issue.fingerprint for issue in result.issues]
+
+
+MANY = """
+    import pytest
+
+
+    class TestThem:
+        @pytest.mark.parametrize("x", range(9))
+        def test_it(self, x):
+            assert x != 5
+
+
+    def test_last(): ...
+"""
+
+
+def test_only_the_tests_that_are_wanted(repository: Write, with_tools: Path, tmp_path: Path):
+    project = project_of(repository({"sub/pyproject.toml": PROJECT, "sub/t/test_a.py": MANY}), root="sub")
+    ids = ("sub/t/test_a.py::TestThem::test_it[5]", "sub/t/test_a.py::test_last")
+    chosen = msgspec.structs.replace(project, selection=Selection(tests=ids))
+    result = run_check(chosen, "pytest", tmp_path / "run")
+    assert ends(result) == {ids[0]: "failed", ids[1]: "passed"}
+    assert result.note is None
+    gone = msgspec.structs.replace(project, selection=Selection(tests=("sub/t/test_a.py::gone",)))
+    result = run_check(gone, "pytest", tmp_path / "gone")
+    assert (result.outcome, result.reason) == ("could_not_run", "none of the tests that were asked for is there")
+
+
+def test_a_random_order_that_can_be_had_again(repository: Write, with_tools: Path, tmp_path: Path):
+    project = project_of(repository({"pyproject.toml": PROJECT, "test_a.py": MANY}))
+    orders = []
+    for number, seed in enumerate((None, 1, 1, 2)):
+        wanted = msgspec.structs.replace(project, selection=Selection(seed=seed))
+        orders.append(list(ends(run_check(wanted, "pytest", tmp_path / f"run{number}"))))
+    assert orders[1] == orders[2]
+    assert len({tuple(order) for order in orders}) == 3
+    assert len({frozenset(order) for order in orders}) == 1
+
+
+def test_a_choice_of_tests_is_not_remembered(repository: Write, with_tools: Path):
+    projects = [project_of(repository({"pyproject.toml": PROJECT, "test_a.py": MANY}))]
+    options = Options(
+        mode="trusted", only=frozenset({"pytest"}), selection=Selection(tests=("test_a.py::test_last",))
+    )
+    for _ in range(2):
+        (result,) = run_checks(projects, options)
+        assert (result.outcome, result.cached) == ("ok", False)
+    (result,) = run_checks(projects, Options(mode="trusted", only=frozenset({"pytest"})))
+    assert (result.outcome, result.cached, len(ends(result))) == ("findings", False, 10)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -69,8 +70,10 @@ class Digests:
         except OSError:
             return ABSENT
         seen = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
-        if path.is_dir():
+        if stat.S_ISDIR(info.st_mode):
             return str(seen)
+        if not stat.S_ISREG(info.st_mode):
+            return ABSENT
         known = self._known.get(name)
         if known is not None and known.identity == seen:
             return known.digest

@@ -14,10 +14,19 @@ from msgspec import Struct, field
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import Coverage, TestResult
 
-__all__ = ["Check", "Command", "CouldNotRun", "Findings", "Kind", "Project", "Tool", "ToolRun"]
+__all__ = ["Check", "Command", "CouldNotRun", "Findings", "Kind", "Project", "Selection", "Tool", "ToolRun"]
 
 Kind = Literal["build", "lint", "format", "types", "tests", "coverage", "metrics"]
 """`build`, `lint`, `format`, `types` and `metrics` are static; `tests` and `coverage` are dynamic."""
+
+
+class Selection(Struct, kw_only=True, frozen=True):
+    """Which tests are run and in which order, to tell flaky tests from broken ones."""
+
+    tests: tuple[str, ...] | None = None
+    """Ids as `TestResult.id` gives them; None for all."""
+    seed: int | None = None
+    """Of the random order; None: the framework's own order."""
 
 
 class Project(Struct, kw_only=True, frozen=True):
@@ -34,6 +43,8 @@ class Project(Struct, kw_only=True, frozen=True):
     """Roots of other projects of this language below this one, relative to the repository's."""
     workspace: str | None = None
     """Root of the workspace it is a member of, relative to the repository's: lock file and programs may be there."""
+    selection: Selection | None = None
+    """Which tests are wanted. Only checks of tests look at it; one that cannot choose raises `CouldNotRun`."""
     own_programs: bool = True
     """Whether programs that lie inside the repository may be run; they are the target's code like its tests."""
 

@@ -25,7 +25,7 @@ from air_executor.client import AirExecutorClient
 from air_executor.errors import BaseUnusable, NoManager
 from air_executor.fixing import sandbox
 from air_executor.fixing.cache import Cache, cache_folder
-from air_executor.fixing.check import Check, CouldNotRun, Kind, Project, Tool
+from air_executor.fixing.check import Check, CouldNotRun, Kind, Project, Selection, Tool
 from air_executor.fixing.check_task import Spec, encode
 from air_executor.fixing.files import Files, find_files
 from air_executor.fixing.languages import Language, languages
@@ -56,6 +56,8 @@ class Options(Struct, kw_only=True, frozen=True):
     test_timeout_s: float = 180.0
     slots: int | None = None
     """Checks at once (default: the CPUs this process may use)."""
+    selection: Selection | None = None
+    """Which tests are wanted; results of a choice are not kept."""
     use_cache: bool = True
     environment: tuple[str, ...] = ()
     """Variables that tools get beside those of `sandbox.ALLOWED`."""
@@ -104,7 +106,7 @@ def _plan(projects: Iterable[Project], options: Options) -> list[Planned]:
     own_programs = options.mode in ("sandbox", "trusted")
     found = []
     for given in projects:
-        project = msgspec.structs.replace(given, own_programs=own_programs)
+        project = msgspec.structs.replace(given, own_programs=own_programs, selection=options.selection)
         language = languages()[project.language]
         applying = [check for check in language.checks if check.applies(project)]
         wanted = {check.name for check in applying if _wanted(check, language, options)}
@@ -181,6 +183,8 @@ def _prepare(planned: Planned, options: Options, cache: Cache) -> None:
         planned.tool = check.find(project)
     except CouldNotRun as error:
         planned.result = planned.could_not(error)
+        return
+    if options.selection is not None and check.kind in DYNAMIC:
         return
     planned.key = cache.key(
         check,

@@ -157,13 +157,13 @@ def copy_tree(repository: Path, copy: Path) -> None:
         target = copy / os.path.relpath(folder, repository)
         target.mkdir(exist_ok=True)
         for name in list(names):
-            if name in INSTALLED:
+            if os.path.islink(os.path.join(folder, name)):
+                names.remove(name)
+                files.append(name)
+            elif name in INSTALLED:
                 names.remove(name)
                 if name != "__pycache__":
                     (target / name).mkdir()  # what stands there in the sandbox
-            elif os.path.islink(os.path.join(folder, name)):
-                names.remove(name)
-                files.append(name)
         for name in files:
             source = os.path.join(folder, name)
             if os.path.islink(source):

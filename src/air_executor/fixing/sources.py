@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections import OrderedDict
 from pathlib import Path
@@ -14,7 +15,9 @@ KEPT: Final = 64
 
 
 def read_source(path: Path) -> str:
-    """The text of a file: UTF-8, else Latin-1, in which every byte is a character."""
+    """The text of a file: UTF-8, else Latin-1, in which every byte is a character. A pipe is none."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")

@@ -6,6 +6,7 @@ the run's folder and loaded from there with `-p`. JUnit's form loses files, phas
 
 import json
 import os
+import random
 from typing import Any
 
 import pytest
@@ -80,6 +81,27 @@ def message_of(report: Any) -> str:
 class Facts:
     """What only the process that runs a test knows of it; with xdist that is another one than writes the report."""
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: Any) -> None:
+        """Leave the tests that are wanted, in the order that is."""
+        path = os.environ.get("AIR_EXECUTOR_PYTEST_SELECTION")
+        if not path:
+            return
+        with open(path, encoding="utf-8") as file:
+            wanted = json.load(file)
+        if wanted["tests"] is not None:
+            ids = set(wanted["tests"])
+            seen: Any = {}
+            kept = []
+            for item in items:
+                name = id_of(item, wanted["repository"])
+                number = seen[name] = seen.get(name, -1) + 1
+                if (name + "#" + str(number) if number else name) in ids:
+                    kept.append(item)
+            items[:] = kept
+        if wanted["seed"] is not None:
+            random.Random(wanted["seed"]).shuffle(items)
+
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
         outcome = yield
@@ -101,6 +123,13 @@ def facts_of(item: Any) -> Any:
         "name": getattr(item, "originalname", None) or item.name,
         "parameters": spec.id if spec is not None else "",
     }
+
+
+def id_of(item: Any, repository: str) -> str:
+    """As `TestResult.id` gives it."""
+    facts = facts_of(item)
+    name = "::".join([os.path.relpath(facts["file"], repository)] + facts["suite"] + [facts["name"]])
+    return name + "[" + facts["parameters"] + "]" if facts["parameters"] else name
 
 
 def pytest_configure(config: Any) -> None:

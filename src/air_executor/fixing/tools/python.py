@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from air_executor.fixing.check import Project, Tool
+from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.programs import folders_up, in_path, inside, missing
 
 __all__ = [
@@ -87,7 +88,7 @@ def find_python_tool(project: Project, name: str) -> Tool:
 def pyproject(folder: Path) -> dict[str, Any]:
     """`pyproject.toml` of a folder; empty where there is none or it is broken, which its tools will tell."""
     try:
-        return tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        return tomllib.loads(read_source(folder / "pyproject.toml"))
     except (OSError, ValueError):
         return {}
 
@@ -96,7 +97,7 @@ def ini(path: Path) -> dict[str, dict[str, str]]:
     """Sections of `setup.cfg` and the like; empty where there is no such file or it is broken."""
     parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
     try:
-        parser.read_string(path.read_text("utf-8"))
+        parser.read_string(read_source(path))
     except (OSError, ValueError, configparser.Error):
         return {}
     return {name: {key: value or "" for key, value in parser.items(name)} for name in parser.sections()}

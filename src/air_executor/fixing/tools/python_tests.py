@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
@@ -151,15 +152,21 @@ class Pytest:
             argv = (tool.argv[0], "-m", "coverage", "run", *_source(project), *tool.argv[1:])
             if any(re.match(r"-n|--numprocesses", word) for word in given):
                 words.append("-n0")  # what xdist's processes run would not be counted
+        env = {
+            "PYTHONPATH": "{out}",
+            "AIR_EXECUTOR_PYTEST_REPORT": "{out}/tests.jsonl",
+            "COVERAGE_FILE": "{out}/coverage.data",
+        }
+        inputs = {f"{PLUGIN_NAME}.py": PLUGIN.read_text("utf-8")}
+        if project.selection is not None:
+            wanted = {**msgspec.to_builtins(project.selection), "repository": str(project.repository)}
+            env["AIR_EXECUTOR_PYTEST_SELECTION"] = "{out}/selection.json"
+            inputs["selection.json"] = msgspec.json.encode(wanted).decode()
         return Command(
             argv=(*argv, *words),
             cwd=project.path,
-            env={
-                "PYTHONPATH": "{out}",
-                "AIR_EXECUTOR_PYTEST_REPORT": "{out}/tests.jsonl",
-                "COVERAGE_FILE": "{out}/coverage.data",
-            },
-            inputs={f"{PLUGIN_NAME}.py": PLUGIN.read_text("utf-8")},
+            env=env,
+            inputs=inputs,
             outputs={"tests": "tests.jsonl", "coverage": "coverage.data"},
         )
 
@@ -176,6 +183,8 @@ class Pytest:
             said = last_words(run.stderr) or last_words(run.stdout)
             raise CouldNotRun(f"pytest failed with exit code {end.exit}: {said}", MEND)
         results, issues = _results(project, events)
+        if end.exit == NO_TESTS and not results and project.selection is not None:
+            raise CouldNotRun("none of the tests that were asked for is there", MEND)
         if end.exit == NO_TESTS and not results:
             raise CouldNotRun("pytest found no tests", "write some, or mend `testpaths` in pytest's configuration")
         begun = len({event.id for event in events if event.event == "begin"})
