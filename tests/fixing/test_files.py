@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from air_executor.errors import NotFound
+from air_executor.errors import InvalidInput, NotFound
 from air_executor.fixing.cache import Digests
 from air_executor.fixing.files import find_files
 from air_executor.fixing.projects import find_projects
@@ -143,6 +143,13 @@ def test_without_git(repository: Write, monkeypatch: pytest.MonkeyPatch, tmp_pat
     place = repository({"a.py": "", "b/c.py": "", "node_modules/x.js": "", "v/pyvenv.cfg": "", "v/y.py": ""})
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     assert find_files(place).paths == ("a.py", "b/c.py")
+
+
+def test_a_repository_whose_path_is_not_utf_8_is_refused(tmp_path: Path):
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    place.mkdir()
+    with pytest.raises(InvalidInput, match="has to be UTF-8"):
+        find_files(place)
 
 
 def test_no_such_folder(tmp_path: Path):

@@ -199,6 +199,16 @@ def test_options_of_the_project_do_not_spoil_the_result(
     assert (coverage.covered, coverage.lines) == (4, 4)
 
 
+def test_options_of_the_repository_above(repository: Write, with_tools: Path, tmp_path: Path):
+    above = {"pyproject.toml": PROJECT + "[tool.pytest.ini_options]\naddopts = ['--cov=.', '-x']\n"}
+    project = project_of(repository({**above, "sub/pyproject.toml": PROJECT, "sub/test_a.py": TWO}), root="sub")
+    result = run_check(project, "pytest", tmp_path / "run")
+    assert ends(result) == {"sub/test_a.py::test_one": "failed", "sub/test_a.py::test_two": "failed"}
+    coverage = run_check(project, "coverage", tmp_path / "coverage", reads=tmp_path / "run").coverage
+    assert coverage is not None
+    assert (coverage.covered, coverage.lines) == (4, 4)
+
+
 def test_deselected_tests_are_told_of(repository: Write, with_tools: Path, tmp_path: Path):
     result = run_tests(repository, tmp_path, {"pytest.ini": "[pytest]\naddopts = -k one\n", "test_a.py": TWO})
     assert ends(result) == {"test_a.py::test_one": "failed"}

@@ -90,7 +90,13 @@ class Run:
         try:
             if self.spec.sandboxed and self.check.loads_code(self.project):
                 self.copy = self.folder / "tree"
-                sandbox.copy_tree(self.project.repository, self.copy)
+                try:
+                    sandbox.copy_tree(self.project.repository, self.copy)
+                except OSError as error:
+                    raise CouldNotRun(
+                        f"the repository cannot be copied for the sandbox: {error.strerror}: {error.filename}",
+                        "mend what cannot be read, make room, or trust the repository (`--trust`)",
+                    ) from error
             tool = Tool(tool.argv, self._version(tool), tool.own)
             run = self._run(tool)
             findings = self.check.parse(self.project, run)

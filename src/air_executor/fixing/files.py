@@ -50,6 +50,10 @@ def find_files(repository: Path) -> Files:
     if not repository.is_dir():
         raise NotFound(f"{repository}: no such folder")
     repository = repository.resolve()
+    try:
+        str(repository).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{os.fsencode(repository)!r}: a repository's path has to be UTF-8") from None
     names, left = _by_git(repository)
     if names is None:
         names = _by_walking(repository)
@@ -142,7 +146,10 @@ def _by_walking(repository: Path) -> list[bytes]:
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        return
     if prefix and any(entry.name in ("pyvenv.cfg", ".git") for entry in entries):
         return
     for entry in entries:

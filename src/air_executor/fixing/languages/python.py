@@ -24,7 +24,7 @@ BUILDS: Final = ("flit", "hatch", "pdm", "poetry", "setuptools", "uv")
 def stands(manifest: Path) -> bool:
     """A `setup.cfg` or `pyproject.toml` that only configures tools makes no project, nor a module called `setup`."""
     if manifest.name == "setup.py":
-        return not (manifest.parent / "__init__.py").exists() and "setup(" in read_source(manifest)
+        return not (manifest.parent / "__init__.py").exists() and "setup(" in _text(manifest)
     if manifest.name == "setup.cfg":
         return bool({"metadata", "options"} & ini(manifest).keys())
     if manifest.name == "pyproject.toml":
@@ -37,6 +37,13 @@ def stands(manifest: Path) -> bool:
             or (isinstance(tools, dict) and any(name in tools for name in BUILDS))
         )
     return True
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_source(path)
+    except OSError:
+        return ""
 
 
 def members(manifest: Path) -> Sequence[str]:

@@ -16,7 +16,7 @@ from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Proj
 from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.outcome import TestEnd, TestResult
 from air_executor.fixing.tools.output import decode_lines, last_words, not_understood, relative
-from air_executor.fixing.tools.programs import in_path, inside
+from air_executor.fixing.tools.programs import folders_up, in_path, inside
 from air_executor.fixing.tools.python import config_files, environment, ini, tool_table
 
 __all__ = ["Pytest", "find_pytest", "measured"]
@@ -50,18 +50,26 @@ class Event(Struct):
 
 
 def options(project: Project) -> list[str]:
-    """`addopts` of the project's own configuration."""
-    folder = project.path
+    """`addopts` of the configuration that pytest takes: that of the project's folder or the nearest above it."""
+    for folder in folders_up(project):
+        given = _addopts(folder)
+        if given is not None:
+            return _words(given)
+    return []
+
+
+def _addopts(folder: Path) -> Any:
+    """None where the folder does not configure pytest."""
     for name in ("pytest.ini", ".pytest.ini"):
-        if (folder / name).exists():
-            return _words(ini(folder / name).get("pytest", {}).get("addopts", ""))
-    table: Any = tool_table(folder, "pytest", "ini_options") or tool_table(folder, "pytest")
-    if table is not None:
-        return _words(table.get("addopts", ""))
+        if (folder / name).is_file():
+            return ini(folder / name).get("pytest", {}).get("addopts", "")
+    for words in (("pytest", "ini_options"), ("pytest",)):
+        if (table := tool_table(folder, *words)) is not None:
+            return table.get("addopts", "")
     for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
         if section in (sections := ini(folder / name)):
-            return _words(sections[section].get("addopts", ""))
-    return []
+            return sections[section].get("addopts", "")
+    return None
 
 
 def _words(given: Any) -> list[str]:
