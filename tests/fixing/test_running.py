@@ -185,6 +185,19 @@ def test_static_only_runs_nothing_of_the_target(repository: Write, with_tools: P
     assert [one.check for one in skipped] == ["python/mypy", "python/pytest", "python/coverage"]
 
 
+def test_in_the_sandbox_the_targets_own_programs_change_nothing(repository: Write, with_tools: Path):
+    place = repository({"pyproject.toml": PROJECT, "a.py": "import os\n", "test_a.py": "def test_a(): ...\n"})
+    program(place / ".venv" / "bin" / "python", "#!/bin/sh\n")
+    real = with_tools / "bin" / "ruff"
+    shutil.copy2(real, place / ".venv" / "bin" / "real-ruff")
+    program(
+        place / ".venv" / "bin" / "ruff", f'#!/bin/sh\ntouch {place}/was-run; exec {place}/.venv/bin/real-ruff "$@"\n'
+    )
+    found = run(place, "sandbox", only=frozenset({"ruff"}))["python/ruff ."]
+    assert rules(found) == [("F401", "a.py", 1)]
+    assert not (place / "was-run").exists()
+
+
 def test_without_trust_and_sandbox_code_is_refused(repository: Write, with_tools: Path):
     place = repository({"pyproject.toml": PROJECT, "test_a.py": "open('was-run', 'w')\ndef test_a(): ...\n"})
     found = run(place, "refused", only=frozenset({"pytest", "ruff"}))

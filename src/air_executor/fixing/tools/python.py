@@ -9,12 +9,14 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from air_executor.fixing.check import Project, Tool
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.programs import folders_up, in_path, inside, missing
+from air_executor.store.files import Identity, identity
 
 __all__ = [
     "CONFIGS",
@@ -86,9 +88,16 @@ def find_python_tool(project: Project, name: str) -> Tool:
 
 
 def pyproject(folder: Path) -> dict[str, Any]:
-    """`pyproject.toml` of a folder; empty where there is none or it is broken, which its tools will tell."""
+    """`pyproject.toml` of a folder; empty where there is none or it is broken, which its tools will tell. Not to be
+    changed: it is read once."""
+    path = folder / "pyproject.toml"
+    return _toml(path, identity(path.resolve()))
+
+
+@lru_cache(maxsize=256)
+def _toml(path: Path, _: Identity | None) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_source(folder / "pyproject.toml"))
+        return tomllib.loads(read_source(path))
     except (OSError, ValueError):
         return {}
 
