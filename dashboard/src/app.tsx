@@ -1,15 +1,18 @@
 import { useEffect, useMemo } from "preact/hooks";
 import { forgetToken, hasToken } from "./api/http.ts";
+import { originOf } from "./model/origin.ts";
 import { formatRoute, TABS } from "./model/route.ts";
 import { Button, Empty, focusSearch } from "./parts/controls.tsx";
 import { ConfirmDialog, HelpDialog, TokenDialog } from "./parts/dialogs.tsx";
 import { ConnectionBanner, ManagerPill, Toasts } from "./parts/status.tsx";
 import { helpOpen } from "./state/dialogs.ts";
+import { framed, hostTheme } from "./state/host.ts";
 import { JobFeed } from "./state/job.ts";
 import { go, route } from "./state/route.ts";
 import { info, refreshInfo } from "./state/session.ts";
 import { useShortcuts } from "./state/shortcuts.ts";
 import { nextTheme, theme } from "./state/theme.ts";
+import { HandedIn } from "./views/handed_in.tsx";
 import { HistoryView } from "./views/history.tsx";
 import { JobView } from "./views/job.tsx";
 import { Overview } from "./views/overview.tsx";
@@ -22,15 +25,17 @@ export function App() {
   const at = route.value;
   const job = "job" in at ? at.job : null;
   if (job !== null) lastJob = job;
+  const origin = at.view === "handed-in" ? originOf(at.query) : null;
 
   useEffect(() => {
-    void refreshInfo();
+    const listed = job === null && at.view !== "unknown";
+    void refreshInfo(job);
     const timer = setInterval(() => {
-      // The overview's own stream brings the same facts.
-      if (!document.hidden && route.peek().view !== "overview") void refreshInfo();
+      // A list's own stream brings the same facts.
+      if (!document.hidden && !listed) void refreshInfo(job);
     }, INFO_EVERY_MS);
     return () => clearInterval(timer);
-  }, []);
+  }, [job]);
 
   useShortcuts({
     help: () => (helpOpen.value = true),
@@ -57,6 +62,7 @@ export function App() {
       <ConnectionBanner />
       <main id="main" tabIndex={-1} data-view={location.hash}>
         {at.view === "overview" && <Overview />}
+        {at.view === "handed-in" && (origin ? <HandedIn origin={origin} /> : <Overview />)}
         {job !== null && <JobScope key={job} name={job} />}
         {at.view === "unknown" && (
           <Empty title="There is no such view." bad>
@@ -93,19 +99,29 @@ const THEME_ICONS = { auto: "auto", light: "sun", dark: "moon" } as const;
 function TopBar() {
   const at = route.value;
   const job = "job" in at ? at.job : null;
+  const origin = at.view === "handed-in" ? originOf(at.query) : null;
   return (
-    <header class="topbar">
-      <a class="brand" href="#/" aria-label="Air-Executor: overview">
-        <Mark />
-        <span>Air-Executor</span>
-      </a>
+    <header class={`topbar ${framed ? "framed" : ""}`}>
+      {!framed && (
+        <a class="brand" href="#/" aria-label="Air-Executor: overview">
+          <Mark />
+          <span>Air-Executor</span>
+        </a>
+      )}
       <nav aria-label="Where you are" class="crumbs">
         <ol>
           <li>
             <a href="#/" aria-current={at.view === "overview" ? "page" : undefined}>
-              Jobs
+              {framed ? "All jobs" : "Jobs"}
             </a>
           </li>
+          {origin?.run_id && (
+            <li>
+              <span aria-current="page" title={`${origin.dag_id}, ${origin.run_id}`}>
+                {origin.task_id ?? origin.run_id}
+              </span>
+            </li>
+          )}
           {job !== null && (
             <li>
               <a
@@ -143,12 +159,14 @@ function TopBar() {
       <div class="topbar-end">
         <ManagerPill />
         {hasToken() && <Button icon="lock" kind="quiet" label="Sign out: forget the token" onClick={forgetToken} />}
-        <Button
-          icon={THEME_ICONS[theme.value]}
-          kind="quiet"
-          label={`Colours: ${theme.value === "auto" ? "as the system" : theme.value}. Change`}
-          onClick={nextTheme}
-        />
+        {hostTheme.value === null && (
+          <Button
+            icon={THEME_ICONS[theme.value]}
+            kind="quiet"
+            label={`Colours: ${theme.value === "auto" ? "as the system" : theme.value}. Change`}
+            onClick={nextTheme}
+          />
+        )}
         <Button icon="help" kind="quiet" label="Keys" onClick={() => (helpOpen.value = true)} />
       </div>
     </header>

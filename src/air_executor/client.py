@@ -21,7 +21,7 @@ from air_executor.masking import mask_event
 from air_executor.model import ENDED_STATES, STATE_FIELDS, check_graph, parse_task
 from air_executor.names import check_job_id, check_job_name, check_task_id, file_stem, new_job_id
 from air_executor.store.files import read_regular, sync_folder, write_atomically
-from air_executor.store.inbox import RENEW_SUFFIX, drop_files, drop_name, drop_records, read_records
+from air_executor.store.inbox import RENEW_SUFFIX, drop_files, drop_name, drop_records, waiting_requests
 from air_executor.store.journal import JournalFollower
 from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
@@ -151,7 +151,7 @@ class AirExecutorClient:
         """Queue tasks into a job and return their ids. `reopen` lets a job that has ended go on."""
         folder = self._folder(job_name)
         state = self.get_job(job_name)
-        if state["state"] in ENDED_STATES and not reopen and "submit" not in _waiting_requests(folder):
+        if state["state"] in ENDED_STATES and not reopen and "submit" not in waiting_requests(folder.inbox):
             raise JobSealed(job_name, state["state"])
         name = drop_name()
         place = name.removesuffix(".drop.jsonl")
@@ -237,7 +237,7 @@ class AirExecutorClient:
             return archived if isinstance(archived, dict) else None
         if state["state"] not in ENDED_STATES:
             return None
-        waiting = _waiting_requests(folder)
+        waiting = waiting_requests(folder.inbox)
         if "reopen" in waiting or (job_id is None and "submit" in waiting):
             return None
         # A request that is gone was carried out, and the view that shows it was written before: look once more.
@@ -356,19 +356,6 @@ class AirExecutorClient:
 
     def _folder(self, job_name: str) -> JobFolder:
         return self.base.require().existing_job(job_name)
-
-
-def _waiting_requests(folder: JobFolder) -> set[str]:
-    """What an ended job was asked that no manager has carried out: `submit` a next run, `reopen` this one."""
-    found = set()
-    for name in drop_files(folder.inbox):
-        records, _ = read_records(folder.inbox / name, 0, whole=True)
-        for _, line in records:
-            if b'"request":"submit"' in line[:40]:
-                found.add("submit")
-            elif b'"request":"retry"' in line[:40] or b'"reopen":true' in line[:40]:
-                found.add("reopen")
-    return found
 
 
 def _text(value: str, what: str) -> str:

@@ -72,6 +72,11 @@ class HttpClient(AirExecutorClient):
     def __hash__(self) -> int:
         return hash(self.url)
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every request carries: the token too, if there is one."""
+        return self._headers
+
     # ---- making and feeding jobs ---------------------------------------------------------------
 
     def create_job(
@@ -229,6 +234,10 @@ class HttpClient(AirExecutorClient):
 
     def chart_url(self, job_name: str) -> str:
         return f"{self.url}{_job(job_name)}/chart.png"
+
+    def read(self, path: str, **query: Any) -> Any:
+        """What the server answers to a question that has no method of its own (docs/http-api.md)."""
+        return self._get(path, **query)
 
     # ---- asking for something -------------------------------------------------------------------
 

@@ -592,6 +592,9 @@ class Run:
         heappop(self._groups[task.spec.group].ready)
         self._taken.add(task.order)
 
+    def is_taken(self, task: Task) -> bool:
+        return task.order in self._taken
+
     def put_back(self, task: Task) -> None:
         """Undo `take`."""
         self._taken.discard(task.order)

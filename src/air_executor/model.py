@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -63,6 +64,10 @@ class EnvRef(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     environment: str | None = None
     file: str | None = None
+    command: list[str] | None = None
+    """A program and its arguments: what it prints is the value."""
+    timeout_s: Positive | None = None
+    """How long the program may take; None: 30 s."""
 
 
 class Group(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -196,7 +201,8 @@ _EXPECTED: Final = {
     "dependencies": "a list of task ids (strings)",
     "cwd": "a string",
     "env": "an object of strings",
-    "env_from": 'an object like {"NAME": {"environment": "OTHER"}} or {"NAME": {"file": "/path"}}',
+    "env_from": 'an object like {"NAME": {"environment": "OTHER"}}, {"NAME": {"file": "/path"}} '
+    'or {"NAME": {"command": ["program", "argument"]}}',
     "timeout_s": "a number of seconds over 0",
     "retries": "a whole number, 0 or more",
     "retry_delay_s": "a number of seconds, 0 or more",
@@ -246,17 +252,33 @@ def _check_process_words(spec: TaskSpec, where: str) -> None:
         raise InvalidInput(f"{where}.args: a NUL character cannot be passed to a process")
     if spec.cwd is not None:
         _no_nul(spec.cwd, f"{where}.cwd")
-    for field, names in (("env", spec.env), ("env_from", spec.env_from)):
-        for name in names or ():
-            if not name or "=" in name or "\0" in name:
-                raise InvalidInput(f"{where}.{field}: {name!r} cannot be the name of an environment variable")
-            if name in RESERVED_VARIABLES:
-                raise InvalidInput(f"{where}.{field}: {name} is set by Air-Executor itself")
-    for name, value in (spec.env or {}).items():
-        _no_nul(value, f"{where}.env.{name}")
-    for name, ref in (spec.env_from or {}).items():
-        if (ref.environment is None) == (ref.file is None):
-            raise InvalidInput(f"{where}.env_from.{name}: expected exactly one of 'environment' and 'file'")
+    if spec.env:
+        _check_variables(spec.env, f"{where}.env")
+        for name, value in spec.env.items():
+            _no_nul(value, f"{where}.env.{name}")
+    if spec.env_from:
+        _check_variables(spec.env_from, f"{where}.env_from")
+        for name, ref in spec.env_from.items():
+            _check_reference(ref, f"{where}.env_from.{name}")
+
+
+def _check_variables(names: Iterable[str], where: str) -> None:
+    for name in names:
+        if not name or "=" in name or "\0" in name:
+            raise InvalidInput(f"{where}: {name!r} cannot be the name of an environment variable")
+        if name in RESERVED_VARIABLES:
+            raise InvalidInput(f"{where}: {name} is set by Air-Executor itself")
+
+
+def _check_reference(ref: EnvRef, where: str) -> None:
+    if sum(one is not None for one in (ref.environment, ref.file, ref.command)) != 1:
+        raise InvalidInput(f"{where}: expected exactly one of 'environment', 'file' and 'command'")
+    if ref.command is not None:
+        if not ref.command or not ref.command[0]:
+            raise InvalidInput(f"{where}.command: expected a program and its arguments")
+        _no_nul("".join(ref.command), f"{where}.command")
+    elif ref.timeout_s is not None:
+        raise InvalidInput(f"{where}.timeout_s: goes with 'command' only")
 
 
 def parse_task(raw: object, where: str = "task", defaults: dict[str, Any] | None = None) -> TaskSpec:

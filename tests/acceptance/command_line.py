@@ -23,7 +23,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def air_executor(
-    *arguments: str, cwd: Path, code: int = 0, env: dict[str, str] | None = None, stdin: str = ""
+    *arguments: str,
+    cwd: Path,
+    code: int = 0,
+    env: dict[str, str] | None = None,
+    stdin: str = "",
+    timeout_s: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, which must come with exit code `code`."""
     done = subprocess.run(
@@ -34,7 +39,7 @@ def air_executor(
         capture_output=True,
         check=False,
         encoding="utf-8",
-        timeout=60,
+        timeout=timeout_s,
     )
     assert done.returncode == code, f"exit {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     assert "Traceback" not in done.stderr

@@ -81,6 +81,29 @@ def test_modules_go_along_transitively(tmp_path: Path) -> None:
     assert left_out == ["alone.py", "lib/unused.py", "tests/test_dag.py"]
 
 
+def test_programs_go_along(tmp_path: Path) -> None:
+    """Job files, scripts and paths name programs, which import what lies beside them."""
+    tree(
+        tmp_path,
+        {
+            "dag.py": "job = 'jobs/x/job.yaml'\nloop = HERE / 'jobs' / 'x' / 'loop.py'",
+            "jobs/x/job.yaml": "tasks: [{command: python, args: ['${job_dir}/first.py']}, {python: 'more:run'}]",
+            "jobs/x/first.py": "import beside\nNEXT = Path(__file__).with_name('second.py')",
+            "jobs/x/beside.py": "",
+            "jobs/x/second.py": "",
+            "jobs/x/more.py": "",
+            "jobs/x/loop.py": "",
+            "jobs/x/unused.py": "",
+            "jobs/run.sh": "exec python x/shell.py",
+            "jobs/x/shell.py": "",
+            "loop/other.py": "",
+        },
+    )
+    files, left_out, _ = choose(tmp_path, ["dag.py"])
+    assert left_out == ["jobs/x/unused.py", "loop/other.py"]
+    assert {name for name, file in files.items() if file.kind == "data"} == {"jobs/run.sh", "jobs/x/job.yaml"}
+
+
 def test_include_exclude_and_data(tmp_path: Path) -> None:
     there = {"dag.py": "", "plug.py": "import late", "late.py": "", "sql/q": "select", "sql/big": "x", "notes": "hi"}
     tree(tmp_path, there)

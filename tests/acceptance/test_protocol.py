@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from air_executor import AirExecutorClient
+from air_executor.errors import InvalidName
 from tests.support import ManagerProcess, by_id, ended, read, wait_end, wait_for, write_job
 
 ONE = [{"id": "a", "command": "echo", "args": ["hi"]}]
@@ -149,6 +150,22 @@ def test_submitting_a_name_again_makes_runs_one_after_another(base: Path, manage
     assert [client.wait("nightly", 30, job_id=job_id)["id"] for job_id in ids] == ids
     assert client.wait("nightly", 30)["id"] == ids[-1]
     assert sorted(os.listdir(base / "jobs" / "nightly" / "runs")) == sorted(ids[:-1])
+
+
+def test_a_run_of_an_id_begins_once_however_often_it_is_submitted(base: Path, manager: ManagerProcess) -> None:
+    client = AirExecutorClient(base)
+    count = f"echo x >> '{base}/count'"
+    for name in ("one", "one", "two", "one", "two"):
+        assert client.create_job("mine", [{"command": count, "shell": True}], job_id=name) == name
+    for name in ("one", "two"):
+        assert client.wait("mine", 30, job_id=name)["id"] == name
+    assert client.create_job("mine", [{"command": count, "shell": True}], job_id="one") == "one"
+    last = client.create_job("mine", [{"command": "true"}])
+    client.wait("mine", 30, job_id=last)
+    assert (base / "count").read_text() == "x\nx\n"
+    for wrong in ("", "a\nb", "x" * 256, 7):
+        with pytest.raises(InvalidName, match="job id"):
+            client.create_job("mine", [], job_id=wrong)  # type: ignore[arg-type]
 
 
 def test_a_copied_folder_without_journal_is_imported_as_it_stands(base: Path, manager: ManagerProcess) -> None:

@@ -42,7 +42,9 @@ def test_a_job_from_its_making_to_its_end(remote: AirExecutorClient, base: Path,
     assert isinstance(remote, AirExecutorClient)
     local = AirExecutorClient(base)
     tasks = [{"id": "a/b", "command": "echo ☃ $PWD; sleep 0.2", "shell": True}, {"id": "c", "command": "false"}]
-    job_id = remote.create_job(NAME, tasks, cwd=tmp_path, open=True, allow_failures=1)
+    job_id = remote.create_job(NAME, tasks, cwd=tmp_path, job_id="mine/1", open=True, allow_failures=1)
+    assert job_id == "mine/1"
+    assert remote.create_job(NAME, tasks, cwd=tmp_path, job_id="mine/1") == job_id, "the same once more"
     assert remote.queue_tasks(NAME, [{"id": "d", "command": "true"}, {"command": "true"}])[0] == "d"
     with pytest.raises(errors.WaitTimeout):
         remote.wait(NAME, 0.2)

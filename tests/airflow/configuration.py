@@ -35,65 +35,76 @@ def plain_environment(version: Version, home: Path) -> dict[str, str]:
     }
 
 
-def site_environment(version: Version, home: Path, base: Path, port: int, database: str) -> dict[str, str]:
-    """A whole site: quick to see DAG files, to start tasks, and to notice what died."""
+def site_environment(
+    version: Version, home: Path, base: Path, port: int, database: str, *, quick: bool = True
+) -> dict[str, str]:
+    """A whole site; `quick` to see DAG files, to start tasks, and to notice what died."""
     key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     url = f"http://127.0.0.1:{port}"
-    since_3 = version.series >= (3, 0)
-    options = {
+    users = ",".join(f"{user}:{role.lower()}" for user, role in USERS.items())
+    needed: Options = {
         "core": {
             "executor": "LocalExecutor",
-            "parallelism": "8",
             "fernet_key": key,
             "test_connection": "Enabled",
-            "killed_task_cleanup_time": "5",
-            "max_active_tasks_per_dag": "200",
+            "max_map_length": "10000",
         },
         "database": {"sql_alchemy_conn": database},
-        "scheduler": {
-            "scheduler_idle_sleep_time": "0.3",
-            "scheduler_heartbeat_sec": "1",
-            "job_heartbeat_sec": "1",
-            "trigger_timeout_check_interval": "2",
-            "max_tis_per_query": "64",
-        },
-        "triggerer": {"job_heartbeat_sec": "1", "triggerer_health_check_threshold": "5"},
         "air_executor": {"base_path": str(base)},
         "api": {"expose_config": "True"},
     }
-    if since_3:
-        options["core"] |= {
+    if version.series >= (3, 0):
+        needed["core"] |= {
             "auth_manager": "restricted_auth.RestrictedAuthManager",
-            "simple_auth_manager_users": ",".join(f"{user}:{role.lower()}" for user, role in USERS.items()),
+            "simple_auth_manager_users": users,
             "simple_auth_manager_passwords_file": str(home / "passwords.json"),
             "execution_api_server_url": f"{url}/execution/",
         }
-        options["api"] |= {"base_url": url, "secret_key": key, "workers": "1"}
-        options["api_auth"] = {"jwt_secret": key}
-        options["scheduler"] |= {
-            "task_instance_heartbeat_timeout": "10",
-            "task_instance_heartbeat_timeout_detection_interval": "2",
-        }
-        options["workers"] = {"min_heartbeat_interval": "2"}
-        options["dag_processor"] = {
-            "refresh_interval": "1",
-            "bundle_refresh_check_interval": "1",
-            "min_file_process_interval": "600",
-        }
+        needed["api"] |= {"base_url": url, "secret_key": key, "workers": "1"}
+        needed["api_auth"] = {"jwt_secret": key}
     else:
-        options["api"] |= {"auth_backends": "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth"}
-        options["core"] |= {"min_serialized_dag_fetch_interval": "0", "min_serialized_dag_update_interval": "0"}
-        options["webserver"] = {"base_url": url, "secret_key": key, "workers": "1", "expose_config": "True"}
-        options["scheduler"] |= {
-            "standalone_dag_processor": "True",
-            "dag_dir_list_interval": "1",
-            "min_file_process_interval": "600",
-            "local_task_job_heartbeat_sec": "2",
-            "scheduler_zombie_task_threshold": "10",
-            "zombie_detection_interval": "2",
-        }
+        needed["api"] |= {"auth_backends": "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth"}
+        needed["webserver"] = {"base_url": url, "secret_key": key, "workers": "1", "expose_config": "True"}
+        needed["scheduler"] = {"standalone_dag_processor": "True"}
     # the folder of the auth manager; DAG files see it too, which does no harm
-    return plain_environment(version, home) | _options(**options) | {"PYTHONPATH": str(ACCESS)}
+    env = plain_environment(version, home) | _options(**needed) | {"PYTHONPATH": str(ACCESS)}
+    if quick:
+        env |= _options(**QUICK) | _options(**(QUICK_3 if version.series >= (3, 0) else QUICK_2))
+    return env
+
+
+Options = dict[str, dict[str, str]]
+
+QUICK: Options = {
+    "core": {"parallelism": "8", "killed_task_cleanup_time": "5", "max_active_tasks_per_dag": "200"},
+    "scheduler": {
+        "scheduler_idle_sleep_time": "0.3",
+        "scheduler_heartbeat_sec": "1",
+        "job_heartbeat_sec": "1",
+        "trigger_timeout_check_interval": "2",
+        "max_tis_per_query": "64",
+    },
+    "triggerer": {"job_heartbeat_sec": "1", "triggerer_health_check_threshold": "10"},
+}
+QUICK_3: Options = {
+    "scheduler": {"task_instance_heartbeat_timeout": "60", "task_instance_heartbeat_timeout_detection_interval": "2"},
+    "workers": {"min_heartbeat_interval": "2"},
+    "dag_processor": {
+        "refresh_interval": "1",
+        "bundle_refresh_check_interval": "1",
+        "min_file_process_interval": "600",
+    },
+}
+QUICK_2: Options = {
+    "core": {"min_serialized_dag_fetch_interval": "0", "min_serialized_dag_update_interval": "0"},
+    "scheduler": {
+        "dag_dir_list_interval": "1",
+        "min_file_process_interval": "600",
+        "local_task_job_heartbeat_sec": "2",
+        "scheduler_zombie_task_threshold": "60",
+        "zombie_detection_interval": "2",
+    },
+}
 
 
 def _options(**sections: dict[str, str]) -> dict[str, str]:

@@ -37,12 +37,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     parameters = []
     for version in fitting(metafunc.definition):
-        marks: list[Any] = []
-        if fixture == "airflow":
-            marks.append(pytest.mark.xdist_group(version.tag))
+        marks = []
         if version.name == versions.PRE:
             marks.append(pytest.mark.xfail(strict=False, reason=f"pre-release: Airflow {version.version} may fail"))
-        parameters.append(pytest.param(version.name, id=version.name, marks=marks))
+        # the id tells the distribution over processes which tests share a site (sites.py)
+        parameters.append(pytest.param(version.name, id=version.tag if fixture == "airflow" else None, marks=marks))
     metafunc.parametrize(fixture, parameters, indirect=True, scope="session")
 
 

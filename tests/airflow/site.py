@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +25,13 @@ from tests.support import wait_for
 
 ENDED = ("success", "failed")
 PAGE = 100
+END_S = 60.0
+NOT_SHOWN = {
+    *("event", "timestamp", "level", "logger", "error_detail", "filename", "lineno", "loc"),
+    *("dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id"),
+}
+NOISE = re.compile(r"Refreshing bundle|Searching for files|Found \d+ files|http\.access")
+"""What components log each second."""
 
 
 class ApiError(AssertionError):
@@ -83,9 +92,8 @@ class AirflowSite:
         user: str | None = "admin",
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Any request, with whatever answer; `user` None is anonymous. Paths that do not begin with `/api`, `/auth`
-        and so on but with a resource of the public API go there."""
-        return self._send(method, self._path(path), json, self._credentials(user) | (headers or {}))
+        """Any request to the server, with whatever answer; `user` None is anonymous."""
+        return self._send(method, path, json, self._credentials(user) | (headers or {}))
 
     def api(self, method: str, path: str, json: Any = None, user: str | None = "admin") -> Any:
         """A request to the public API: `/dags/x` is `/api/v2/dags/x` (or v1). Its answer, or ApiError."""
@@ -94,9 +102,6 @@ class AirflowSite:
         if answer.status >= 400:
             raise ApiError(answer.status, answer.body.decode(errors="replace"), f"{method} {path}")
         return answer.json()
-
-    def _path(self, path: str) -> str:
-        return path
 
     def _credentials(self, user: str | None) -> dict[str, str]:
         if user is None:
@@ -111,7 +116,8 @@ class AirflowSite:
 
     def _send(self, method: str, path: str, content: Any, headers: dict[str, str]) -> Answer:
         body = None if content is None else json.dumps(content).encode()
-        request = Request(self.url + path, body, {"Content-Type": "application/json"} | headers, method=method)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        request = Request(self.url + path, body, kind | headers, method=method)
         try:
             with direct.open(request, timeout=60) as answer:
                 return Answer(answer.status, dict(answer.headers), answer.read())
@@ -178,6 +184,17 @@ class AirflowSite:
             time.sleep(0.2)
         return str(state)
 
+    def succeed(self, dag_id: str, run_id: str, deadline_s: float = 120) -> None:
+        """Wait for the success of a DAG run; the logs of the tasks that failed where there is none."""
+        if self.wait_run(dag_id, run_id, deadline_s) == "success":
+            return
+        told = [f"{dag_id} {run_id} failed: {self.tasks(dag_id, run_id)}"]
+        for one in self.instances(dag_id, run_id):
+            if one["state"] == "failed":
+                log = self.task_log(dag_id, run_id, one["task_id"], one["try_number"], one["map_index"])
+                told.append(f"{one['task_id']}[{one['map_index']}]: {log[-4000:]}")
+        raise AssertionError("\n".join(told))
+
     def _calmly(self, ask: Any) -> Any:
         """Asked again later, where a test has just killed who should answer."""
         try:
@@ -209,12 +226,28 @@ class AirflowSite:
         return f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}"
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """The log as the UI has it: one line an event (3.x: the text, then other keys as `key=value`)."""
+        """The log as the UI has it: one line an event (3.x: text, `key=value`, exceptions)."""
         where = f"{self._instance(dag_id, run_id, task_id)}/logs/{try_number}?map_index={map_index}&full_content=true"
-        content = self.api("GET", where)["content"]
-        if isinstance(content, str):
-            return content.replace("\\n", "\n") if "\n" not in content else content
-        return "\n".join(_line(event) for event in content)
+        if self.is_3:
+            return "\n".join(_line(event) for event in self.api("GET", where)["content"])
+        answer = self.request("GET", f"/api/v1{where}", headers={"Accept": "text/plain"})
+        if answer.status >= 400:
+            raise ApiError(answer.status, answer.body.decode(errors="replace"), where)
+        return answer.body.decode(errors="replace")
+
+    def wait_log(
+        self, dag_id: str, run_id: str, task_id: str, text: str, try_number: int = 1, deadline_s: float = 60
+    ) -> str:
+        """Wait until a text is in the log of a try, which need not have begun; that log."""
+
+        def there() -> str | None:
+            try:
+                log = self.task_log(dag_id, run_id, task_id, try_number)
+            except ApiError:
+                return None
+            return log if text in log else None
+
+        return str(wait_for(there, f"{text!r} in the log of {task_id}, try {try_number}", deadline_s))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value, or ApiError 404."""
@@ -225,12 +258,12 @@ class AirflowSite:
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """kill -9 (or another signal) of a component: scheduler, triggerer, dag-processor, api-server."""
-        return int(self._control(do="signal", name=name, number=int(number)))
+        return int(self.ask(do="signal", name=name, number=int(number)))
 
     def start(self, name: str, deadline_s: float = 60) -> int:
         """Start a component again and wait until Airflow calls it healthy; its pid."""
         began = time.time()
-        pid = int(self._control(do="start", name=name))
+        pid = int(self.ask(do="start", name=name))
 
         def healthy() -> bool:
             health = self._calmly(lambda: self.request("GET", self._health, user=None).json())
@@ -251,9 +284,14 @@ class AirflowSite:
 
     def pids(self) -> dict[str, int]:
         """The components that run."""
-        return dict(self._control(do="pids"))
+        return dict(self.ask(do="pids"))
 
-    def _control(self, **request: Any) -> Any:
+    def end(self) -> None:
+        """End all of it; a test session does so by itself."""
+        end(self.folder)
+
+    def ask(self, **request: Any) -> Any:
+        """A request to the supervisor (`Supervisor.answer`)."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(60)
             connection.connect(str(self.folder / "control"))
@@ -267,14 +305,15 @@ class AirflowSite:
     def log_sizes(self) -> dict[Path, int]:
         return {path: path.stat().st_size for path in self.logs.glob("*.log")}
 
-    def logs_since(self, sizes: dict[Path, int], lines: int = 60) -> dict[str, str]:
+    def logs_since(self, sizes: dict[Path, int], lines: int = 25) -> dict[str, str]:
         """The last lines of what each component has logged since `log_sizes`."""
         found = {}
         for path in sorted(self.logs.glob("*.log")):
             with open(path, "rb") as file:
                 file.seek(sizes.get(path, 0))
                 text = file.read().decode(errors="replace")
-            found[path.stem] = "\n".join(text.splitlines()[-lines:])
+            told = [line for line in text.splitlines() if not NOISE.search(line)]
+            found[path.stem] = "\n".join(told[-lines:])
         return found
 
 
@@ -292,6 +331,19 @@ def connect(folder: Path, deadline_s: float = 240) -> AirflowSite:
     return AirflowSite(folder)
 
 
+def ask_to_end(folder: Path) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.kill(int((folder / "supervisor.pid").read_text()), signal.SIGTERM)
+
+
+def end(folder: Path) -> None:
+    """End the site in `folder` and wait until nothing of it is left."""
+    ask_to_end(folder)
+    with contextlib.suppress(OSError, ValueError):
+        process = Path("/proc") / (folder / "supervisor.pid").read_text().strip()
+        wait_for(lambda: not process.exists(), f"the end of the Airflow in {folder}", END_S)
+
+
 def _q(text: str) -> str:
     return quote(text, safe="")
 
@@ -303,5 +355,7 @@ def _seconds(timestamp: str | None) -> float:
 def _line(event: dict[str, Any] | str) -> str:
     if isinstance(event, str):
         return event
-    rest = {key: value for key, value in event.items() if key not in ("event", "timestamp", "level", "logger")}
-    return " ".join([str(event.get("event", "")), *(f"{key}={value}" for key, value in rest.items())])
+    told = [str(event.get("event", ""))]
+    told += (f"{key}={value}" for key, value in event.items() if key not in NOT_SHOWN)
+    told += (f"\n{error['exc_type']}: {error['exc_value']}" for error in event.get("error_detail") or ())
+    return " ".join(told)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,10 +18,14 @@ from typing import Any
 import pytest
 
 from tests.airflow import versions
-from tests.support import wait_for
+from tests.airflow.site import ask_to_end, end
 
 KEPT_LOGS = versions.ROOT / ".pytest_cache" / "airflow"
-END_S = 60.0
+KEPT = "AIRFLOW_SITES"
+"""Names a (short) folder whose sites outlive the session and serve the next: for whoever writes such tests. They are
+ended by `kill $(cat FOLDER/*/supervisor.pid)`."""
+SITE = re.compile(r"[\[-](airflow-(?:pre|[0-9.]+))[\]-]")
+"""The version in the id of a test that is for a running Airflow."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,10 +40,30 @@ class AirflowSites:
         self.is_owner = handed_down is None
         self.folder = Path(handed_down or tempfile.mkdtemp(prefix="air-af-", dir="/tmp"))
         self.session_pid = os.getpid() if self.is_owner else os.getppid()
+        if KEPT in os.environ:
+            self.is_owner, self.folder, self.session_pid = False, Path(os.environ[KEPT]), 1
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["airflow_sites"] = str(self.folder)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """One process at a time uses a site, since some tests kill parts of it; all else goes wherever there is room.
+
+        (`--dist loadgroup` with marks would be this, but pytest 9.2 no longer lets xdist 3.8 rename tests.)
+        """
+        if config.getvalue("dist") != "loadgroup":
+            return None
+        from xdist.scheduler import LoadScopeScheduling
+
+        class BySite(LoadScopeScheduling):
+            def _split_scope(self, nodeid: str) -> str:
+                site = SITE.search(nodeid)
+                return site[1] if site else nodeid
+
+        return BySite(config, log)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if session.config.option.collectonly:
@@ -68,26 +92,21 @@ class AirflowSites:
             return
         folders = list(self.folder.iterdir())
         for folder in folders:
-            self.ask_to_end(folder)
+            ask_to_end(folder)
         for folder in folders:
-            self.wait_for_end(folder)
+            end(folder)
+            keep_logs(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def ask_to_end(self, folder: Path) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            os.kill(int((folder / "supervisor.pid").read_text()), signal.SIGTERM)
-
-    def wait_for_end(self, folder: Path) -> None:
-        """Its logs stay in .pytest_cache/airflow until the next session."""
-        with contextlib.suppress(OSError, ValueError):
-            process = Path("/proc") / (folder / "supervisor.pid").read_text()
-            wait_for(lambda: not process.exists(), f"the end of the Airflow in {folder}", END_S)
-        kept = KEPT_LOGS / folder.name
-        shutil.rmtree(kept, ignore_errors=True)
-        with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(folder / "logs", kept)
-            shutil.copy(folder / "supervisor.log", kept)
 
 
 def _on_site(item: pytest.Item) -> bool:
     return "airflow" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+def keep_logs(folder: Path) -> None:
+    """In .pytest_cache/airflow, until the next session."""
+    kept = KEPT_LOGS / folder.name
+    shutil.rmtree(kept, ignore_errors=True)
+    with contextlib.suppress(OSError, shutil.Error):
+        shutil.copytree(folder / "logs", kept)
+        shutil.copy(folder / "supervisor.log", kept)

@@ -1,8 +1,8 @@
-"""Runs one Airflow for a whole test session: `python -m tests.airflow.supervisor VERSION FOLDER PID`.
+"""Runs one Airflow for a whole test session: `python -m tests.airflow.supervisor VERSION FOLDER PID [as-installed]`.
 
 It makes itself independent of the test process that began it, writes FOLDER/site.json when all components answer (or
 FOLDER/failed), takes requests on the socket FOLDER/control, and ends everything it started when the process PID is
-gone, however that ended.
+gone, however that ended. `as-installed`: with Airflow's own intervals, for benchmarks.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from tests.support import wait_for
 
 READY_S = 180.0
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+REAP_S = 0.5
+TICKS = os.sysconf("SC_CLK_TCK")
 
 direct = build_opener(ProxyHandler({}))
 """Not through a proxy that the environment names."""
@@ -43,8 +46,9 @@ def die_with_parent() -> None:
 class Supervisor:
     """The components, their home, and their database."""
 
-    def __init__(self, version: versions.Version, folder: Path) -> None:
+    def __init__(self, version: versions.Version, folder: Path, quick: bool = True) -> None:
         self.version = version
+        self.quick = quick
         self.folder = folder
         self.home = folder / "home"
         self.base = folder / "base"
@@ -56,6 +60,7 @@ class Supervisor:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.cleanup = contextlib.ExitStack()
         self.env: dict[str, str] = {}
+        self.commands: dict[str, list[str]] = {}
 
     def start_all(self) -> None:
         """Return when every component has been seen to work."""
@@ -64,12 +69,13 @@ class Supervisor:
         else:
             cluster = self.cleanup.enter_context(postgresql.cluster(max_connections=200))
             database = f"postgresql+psycopg2://air@/postgres?host={cluster}"
-        self.env = site_environment(self.version, self.home, self.base, self.port, database)
+        self.env = site_environment(self.version, self.home, self.base, self.port, database, quick=self.quick)
         users = json.dumps(USERS)
         with open(self.logs / "prepare.log", "wb") as log:
             command = [self.version.python, "-c", PREPARE, users]
             subprocess.run(command, env=self.env, cwd=self.home, stdout=log, stderr=log, check=True)
-        for name in components(self.version, self.port):
+        self.commands = components(self.version, self.port)
+        for name in self.commands:
             self.start(name)
         wait_for(self.ready, "all components of Airflow", READY_S)
         site = {
@@ -102,10 +108,10 @@ class Supervisor:
         """Start a component that does not run; its pid."""
         running = self.processes.get(name)
         if running is None or running.poll() is not None:
-            program, *args = components(self.version, self.port)[name]
+            program, *args = self.commands[name]
             with open(self.logs / f"{name}.log", "ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [self.version.python.with_name(program), *args],
+                    [self.version.python.parent / program, *args],
                     env=self.env,
                     cwd=self.home,
                     stdin=subprocess.DEVNULL,
@@ -126,6 +132,12 @@ class Supervisor:
 
     def answer(self, request: dict[str, Any]) -> Any:
         match request:
+            case {"do": "add", "name": name, "command": command}:
+                self.commands[name] = command
+                return self.start(name)
+            case {"do": "cpu"}:
+                self.reap()
+                return cpu_s(os.getpid())
             case {"do": "start", "name": name}:
                 return self.start(name)
             case {"do": "signal", "name": name, "number": number}:
@@ -134,6 +146,14 @@ class Supervisor:
                 return {name: process.pid for name, process in self.processes.items() if process.poll() is None}
         raise ValueError(f"no such request: {request}")
 
+    def reap(self) -> None:
+        """Wait for what others have left to us, which makes its CPU time ours."""
+        own = {process.pid for process in self.processes.values()}
+        for pid in children(os.getpid()):
+            if pid not in own:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
     def close(self) -> None:
         """End what we started, what that started, and the database. Nothing of it is needed again, so at once."""
         for process in self.processes.values():
@@ -141,6 +161,40 @@ class Supervisor:
             process.wait()
         wait_for(lambda: not kill_marked(f"AIRFLOW_HOME={self.home}"), "the end of all processes of Airflow", 30)
         self.cleanup.close()
+        wait_for(lambda: not kill_children(), "the end of what has no environment to be known by", 30)
+
+
+def children(pid: int) -> list[int]:
+    """Of all threads of a process."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (thread / "children").read_text().split())
+    return found
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process, of all below it, and of those that were waited for there."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    # utime, stime, cutime, cstime
+    return sum(map(int, fields[11:15])) / TICKS + sum(map(cpu_s, children(pid)))
+
+
+def kill_children() -> list[int]:
+    """kill -9 whatever is below this process, to which orphans come; the pids found.
+
+    Airflow's workers and gunicorn write their titles over the environment that others are known by.
+    """
+    found = children(os.getpid())
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    return found
 
 
 def kill_marked(mark: str) -> list[int]:
@@ -172,12 +226,17 @@ def tail(path: Path, lines: int = 30) -> str:
         return str(error)
 
 
-def serve(listening: socket.socket, owner: int, answer: Callable[[dict[str, Any]], Any]) -> None:
+def serve(
+    listening: socket.socket, owner: int, answer: Callable[[dict[str, Any]], Any], reap: Callable[[], None]
+) -> None:
     """Answer requests, one a connection, until the process `owner` (a pidfd) has ended."""
     while True:
-        ready, _, _ = select.select([listening, owner], [], [])
+        ready, _, _ = select.select([listening, owner], [], [], REAP_S)
+        reap()
         if owner in ready:
             return
+        if not ready:
+            continue
         connection, _ = listening.accept()
         with connection, connection.makefile("rw") as stream:
             try:
@@ -195,17 +254,18 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
-    (folder / "supervisor.pid").write_text(str(os.getpid()))
+    (folder / "supervisor.pid").write_text(f"{os.getpid()}\n")
     # pytest's Ctrl-C is not for us: the end of its process is
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    supervisor = Supervisor(versions.ALL[name], folder)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    supervisor = Supervisor(versions.ALL[name], folder, quick="as-installed" not in sys.argv[4:])
     try:
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(folder / "control"))
             listening.listen()
             supervisor.start_all()
-            serve(listening, owner, supervisor.answer)
+            serve(listening, owner, supervisor.answer, supervisor.reap)
     except Exception:
         (folder / "failed").write_text(traceback.format_exc())
         raise

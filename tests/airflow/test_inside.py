@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ LIMIT_S = 900
 
 
 @pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.airflow(pre=True)
 def test_inside(version: versions.Version, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     home = tmp_path / "home"
     (home / "dags").mkdir(parents=True)
     env = plain_environment(version, home)
     prepared = version.run("python", "-c", PREPARE, "{}", env=env)
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
+    env["AIR_EXECUTOR_TEST_SERVER_PYTHON"] = sys.executable  # Airflow 2.10 has nothing to serve with
     options = request.config.getoption("--inside").split()
     command = [version.python, "-m", "pytest", "-p", "no:cacheprovider", "--durations=5", "inside", *options]
     log = tmp_path / "inside.log"

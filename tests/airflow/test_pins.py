@@ -39,14 +39,22 @@ def test_constraints_hold_names_and_versions_only() -> None:
     for path in versions.CONSTRAINTS.glob("*.txt"):
         lines = path.read_text("utf-8").splitlines()
         if path.stem.startswith("airflow-"):
-            assert re.fullmatch(r"# Python >=[\d.]+, <[\d.]+", lines.pop(0)), path
+            assert re.fullmatch(r"# Python (?:(?:>=|<|!=)[\d.]+(?:, ?)?)+", lines.pop(0)), path
         assert lines
         for line in lines:
             assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9A-Za-z.]*", line), f"{path.name}: {line}"
 
 
 @pytest.mark.parametrize(
-    ("pythons", "fits"), [(">=3.8, <3.99", True), (">=3.11", True), ("<3.11", False), (">=3.98", False), ("<4", True)]
+    ("pythons", "fits"),
+    [
+        (">=3.8, <3.99", True),
+        (">=3.11", True),
+        ("<3.11", False),
+        (">=3.98", False),
+        ("<4", True),
+        ("!=3.97,>=3.8", True),
+    ],
 )
 def test_a_python_that_a_version_does_not_support_is_told(pythons: str, fits: bool) -> None:
     version = versions.Version("x", {"apache-airflow": "1.2.3"}, pythons)
@@ -56,4 +64,4 @@ def test_a_python_that_a_version_does_not_support_is_told(pythons: str, fits: bo
 
 def test_all_versions_are_here() -> None:
     assert {version.series for version in versions.ALL.values() if version.name != versions.PRE} == {(2, 10), (3, 3)}
-    assert list(versions.ALL)[-1] == versions.PRE
+    assert versions.PRE not in list(versions.ALL)[:-1], "the pre-release comes last"

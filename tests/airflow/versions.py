@@ -53,10 +53,10 @@ class Version:
     @cached_property
     def unsupported(self) -> str | None:
         """Why this version cannot run with our Python."""
-        for operator, bound in re.findall(r"(<|>=)\s*([\d.]+)", self.pythons):
+        for operator, bound in re.findall(r"(<|>=|!=)\s*([\d.]+)", self.pythons):
             limit = tuple(map(int, bound.split(".")))
-            fits = sys.version_info[: len(limit)] < limit if operator == "<" else sys.version_info[:3] >= limit
-            if not fits:
+            mine = sys.version_info[: len(limit)]
+            if not {"<": mine < limit, ">=": mine >= limit, "!=": mine != limit}[operator]:
                 return f"Airflow {self.version} does not run on Python {sys.version_info[0]}.{sys.version_info[1]}"
         return None
 

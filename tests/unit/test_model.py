@@ -68,7 +68,8 @@ def test_null_stands_for_not_given():
 
 
 ENV_FROM = (
-    'tasks[3].env_from: expected an object like {"NAME": {"environment": "OTHER"}} or {"NAME": {"file": "/path"}}'
+    'tasks[3].env_from: expected an object like {"NAME": {"environment": "OTHER"}}, {"NAME": {"file": "/path"}} '
+    'or {"NAME": {"command": ["program", "argument"]}}'
 )
 WRONG_TASKS = [
     ({"command": 1}, "tasks[3].command: expected a string"),
@@ -97,10 +98,27 @@ WRONG_TASKS = [
         {"env_from": {"A": {"vault": "B"}}},
         ENV_FROM,
     ),
-    ({"env_from": {"A": {}}}, "tasks[3].env_from.A: expected exactly one of 'environment' and 'file'"),
+    ({"env_from": {"A": {}}}, "tasks[3].env_from.A: expected exactly one of 'environment', 'file' and 'command'"),
+    ({"env_from": {"A": {"command": "vault"}}}, ENV_FROM),
+    ({"env_from": {"A": {"command": ["vault", 1]}}}, ENV_FROM),
+    ({"env_from": {"A": {"command": []}}}, "tasks[3].env_from.A.command: expected a program and its arguments"),
+    ({"env_from": {"A": {"command": [""]}}}, "tasks[3].env_from.A.command: expected a program and its arguments"),
+    (
+        {"env_from": {"A": {"command": ["a\0"]}}},
+        "tasks[3].env_from.A.command: a NUL character cannot be passed to a process",
+    ),
+    ({"env_from": {"A": {"file": "a", "timeout_s": 1}}}, "tasks[3].env_from.A.timeout_s: goes with 'command' only"),
+    (
+        {"env_from": {"A": {"command": ["a"], "file": "c"}}},
+        "tasks[3].env_from.A: expected exactly one of 'environment', 'file' and 'command'",
+    ),
+    (
+        {"env": {"AIR_EXECUTOR_PYTHON": "python"}},
+        "tasks[3].env: AIR_EXECUTOR_PYTHON is set by Air-Executor itself",
+    ),
     (
         {"env_from": {"A": {"environment": "B", "file": "c"}}},
-        "tasks[3].env_from.A: expected exactly one of 'environment' and 'file'",
+        "tasks[3].env_from.A: expected exactly one of 'environment', 'file' and 'command'",
     ),
     ({"timeout_s": 0}, "tasks[3].timeout_s: expected a number of seconds over 0"),
     ({"timeout_s": "5"}, "tasks[3].timeout_s: expected a number of seconds over 0"),

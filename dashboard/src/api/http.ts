@@ -1,5 +1,6 @@
 /** Requests to the server this page came from. The token goes into a header, never into an address. */
 import { signal } from "@preact/signals";
+import { inAirflow } from "../state/host.ts";
 
 const KEY = "air-executor.token";
 
@@ -67,6 +68,7 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
     const response = await fetch(new URL(path, ROOT), { ...init, headers, cache: "no-store" });
     if (response.status !== 401) return response;
     await response.body?.cancel();
+    if (inAirflow) throw new ApiError(401, "Your login to Airflow has ended. Log in again, then reload this page.");
     if (token === sessionStorage.getItem(KEY)) {
       await askForToken(token ? "This token was not accepted." : "This server asks for a token.");
     }

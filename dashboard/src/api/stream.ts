@@ -5,7 +5,8 @@ import { EventParser, type ServerEvent } from "./sse.ts";
 export type Connection =
   | { state: "connecting" }
   | { state: "live" }
-  | { state: "lost"; since: number; retryAt: number | null };
+  /** `why`: what the server said, if it said something. */
+  | { state: "lost"; since: number; retryAt: number | null; why: string | null };
 
 interface Options {
   onEvent: (event: ServerEvent) => void;
@@ -16,6 +17,8 @@ interface Options {
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
+/** A stream that the server ended after so long was not lost: it asks to come back. */
+const SOUND_MS = 2000;
 /** The server sends something at least every 15 s. */
 const SILENCE_MS = 40_000;
 
@@ -56,10 +59,14 @@ export class EventStream {
   private async run(): Promise<void> {
     this.tell({ state: "connecting" });
     while (!this.closed) {
+      const began = Date.now();
+      let why: string | null = null;
       try {
         await this.once();
+        if (Date.now() - began >= SOUND_MS) continue;
       } catch (error) {
         if (this.closed) return;
+        if (error instanceof ApiError) why = error.message;
         if (error instanceof ApiError && error.status >= 400 && error.status < 500) {
           this.closed = true;
           this.options.onRefused?.(error);
@@ -69,7 +76,7 @@ export class EventStream {
       if (this.closed) return;
       this.lostSince ||= Date.now();
       const wait = this.waitMs * (0.8 + 0.4 * Math.random());
-      this.tell({ state: "lost", since: this.lostSince, retryAt: Date.now() + wait });
+      this.tell({ state: "lost", since: this.lostSince, retryAt: Date.now() + wait, why });
       await this.sleep(wait);
       this.waitMs = Math.min(this.waitMs * 1.7, LONGEST_WAIT_MS);
     }

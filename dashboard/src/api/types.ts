@@ -52,6 +52,8 @@ export interface Job {
   rate_per_s: number | null;
   elapsed_s: number | null;
   estimate_s: Estimate | null;
+  /** Who handed it in, in that program's own terms. */
+  origin?: Record<string, unknown> | null;
 }
 
 export interface Spread {
@@ -126,6 +128,13 @@ export interface Attempt {
   log: boolean;
 }
 
+export interface SecretSource {
+  environment?: string;
+  file?: string;
+  command?: string[];
+  timeout_s?: number;
+}
+
 export interface TaskDetail extends TaskRow {
   command?: string | null;
   args?: string[];
@@ -133,7 +142,7 @@ export interface TaskDetail extends TaskRow {
   python?: string | null;
   cwd?: string | null;
   env?: Record<string, unknown> | null;
-  env_from?: Record<string, { environment?: string; file?: string }> | null;
+  env_from?: Record<string, SecretSource> | null;
   dependencies?: string[];
   result?: unknown;
   progress?: { fraction?: number | null; text?: string | null } | null;

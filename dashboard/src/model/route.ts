@@ -8,6 +8,8 @@ export type View =
   | { view: "job"; job: string; tab: Tab }
   | { view: "task"; job: string; task: string }
   | { view: "history"; job: string }
+  /** Jobs that a program handed in (the query says which run or task of it). */
+  | { view: "handed-in" }
   | { view: "unknown"; path: string };
 
 export type Route = View & { query: Record<string, string> };
@@ -22,6 +24,7 @@ function parsePath(path: string): View {
   const parts = path.split("/").filter((part) => part !== "");
   const unknown: View = { view: "unknown", path };
   if (parts.length === 0) return { view: "overview" };
+  if (parts.length === 1 && parts[0] === "handed-in") return { view: "handed-in" };
   if (parts[0] !== "jobs" || parts.length > 4) return unknown;
   if (parts.length === 1) return { view: "overview" };
   const job = decode(parts[1] ?? "");
@@ -61,6 +64,8 @@ function formatPath(view: View): string {
   switch (view.view) {
     case "overview":
       return "/";
+    case "handed-in":
+      return "/handed-in";
     case "job":
       return `/jobs/${e(view.job)}/${view.tab}`;
     case "task":

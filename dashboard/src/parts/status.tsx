@@ -1,7 +1,9 @@
 /** What is told at the edge of every view: connection, manager, messages. */
 import { duration, epoch, plural } from "../model/format.ts";
 import { now } from "../state/clock.ts";
-import { connection, dismiss, info, toasts } from "../state/session.ts";
+import { inAirflow } from "../state/host.ts";
+import { route } from "../state/route.ts";
+import { connection, dismiss, info, readOnly, toasts } from "../state/session.ts";
 import { Icon } from "./glyph.tsx";
 
 /** Stands over the page while the stream is down; the stream itself comes back on its own. */
@@ -18,7 +20,7 @@ export function ConnectionBanner() {
             {at.retryAt && at.retryAt / 1000 - now.value > 1
               ? ` in ${whole(at.retryAt / 1000 - now.value)}`
               : " now"}
-            .
+            .{at.why && ` The server says: ${at.why}.`}
           </span>
         </div>
       )}
@@ -37,8 +39,8 @@ export function ManagerPill() {
   const live = connection.value.state === "live";
   return (
     <div class="pills">
-      {facts && !facts.write && (
-        <span class="pill" title="The server gave this page no right to change things.">
+      {facts && !facts.write && (!inAirflow || "job" in route.value) && (
+        <span class="pill" title={readOnly.value ?? undefined}>
           <Icon name="lock" />
           <span>Read only</span>
         </span>
@@ -51,7 +53,7 @@ export function ManagerPill() {
       )}
       <span
         class={`pill connection ${lost ? "bad" : live ? "good" : ""}`}
-        title={facts ? `Air-Executor ${facts.version} on ${facts.base}` : undefined}
+        title={facts ? `Air-Executor ${facts.version}${facts.base && ` on ${facts.base}`}` : undefined}
       >
         <i aria-hidden="true" />
         <span>{lost ? "Offline" : live ? "Live" : "Connecting"}</span>
@@ -67,7 +69,13 @@ export function managerText(): { title: string; detail: string } {
   const since = epoch(manager.started_at);
   return {
     title: "Running",
-    detail: [since && `for ${uptime(now.value - since)}`, `on ${manager.host}, pid ${manager.pid}`].filter(Boolean).join(" "),
+    detail: [
+      since && `for ${uptime(now.value - since)}`,
+      // Inside Airflow not everybody is told on which machine it is.
+      manager.host && `on ${manager.host}, pid ${manager.pid}`,
+    ]
+      .filter(Boolean)
+      .join(" "),
   };
 }
 

@@ -3,6 +3,7 @@ import { type Signal, signal } from "@preact/signals";
 import { errorText, get } from "../api/http.ts";
 import { EventStream } from "../api/stream.ts";
 import type { Info, Job } from "../api/types.ts";
+import { type Origin, originText } from "../model/origin.ts";
 import { cancelFrame, onNextFrame } from "./frame.ts";
 import { connection, info } from "./session.ts";
 
@@ -10,6 +11,8 @@ interface JobsEvent {
   jobs: Job[];
   gone: string[];
   info?: Info;
+  /** There are more than the connection's first event told of, although it told of few. */
+  partial?: boolean;
 }
 
 /** So many jobs the first event of a connection brings at most. */
@@ -30,8 +33,10 @@ export class JobsFeed {
   private fresh = true;
   private latestInfo: Info | null = null;
 
-  constructor() {
-    this.stream = new EventStream("events", {
+  /** `origin`: only jobs that were handed in there. */
+  constructor(private readonly origin: Origin | null = null) {
+    const query = origin ? `?origin=${encodeURIComponent(originText(origin))}` : "";
+    this.stream = new EventStream(`events${query}`, {
       onEvent: (event) => {
         if (event.event === "jobs") this.take(JSON.parse(event.data) as JobsEvent);
       },
@@ -55,6 +60,7 @@ export class JobsFeed {
   /** Loads jobs that the stream's first event had no room for. */
   async loadMore(query: URLSearchParams, after: string | null): Promise<string | null> {
     if (after) query.set("after", after);
+    if (this.origin) query.set("origin", originText(this.origin));
     const page = await get<{ jobs: Job[]; next: string | null }>(`jobs?${query}`);
     for (const job of page.jobs) if (!this.jobs.has(job.name)) this.changed.set(job.name, job);
     onNextFrame(this.flush);
@@ -62,7 +68,7 @@ export class JobsFeed {
   }
 
   private take(event: JobsEvent): void {
-    if (this.fresh && event.jobs.length < FIRST_JOBS) {
+    if (this.fresh && event.jobs.length < FIRST_JOBS && !event.partial) {
       // The first event of a connection has all jobs: what it does not name has gone meanwhile.
       for (const name of this.jobs.keys()) this.changed.set(name, null);
     }

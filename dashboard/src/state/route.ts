@@ -19,6 +19,12 @@ export function go(view: View, query: Record<string, string | null | undefined> 
   arrive();
 }
 
+/** Goes over to another view in the place of the present one: the way back leads past it. */
+export function replace(hash: string): void {
+  history.replaceState(null, "", hash);
+  arrive();
+}
+
 /** Changes what the address says of the present view, without a step in the browser's history. */
 export function setQuery(changes: Record<string, string | null | undefined>): void {
   const { query, ...view } = route.value;

@@ -3,20 +3,25 @@ import { computed, signal } from "@preact/signals";
 import { errorText, get } from "../api/http.ts";
 import type { Connection } from "../api/stream.ts";
 import type { Info } from "../api/types.ts";
+import { inAirflow } from "./host.ts";
 
 export const info = signal<Info | null>(null);
 export const connection = signal<Connection>({ state: "connecting" });
 
 /** Why nothing can be changed from here; null when it can. */
 export const readOnly = computed(() => {
-  if (info.value && !info.value.write) return "You may only read here: the server gave no right to change things.";
+  if (info.value && !info.value.write) {
+    if (inAirflow) return "You may only read here: in Airflow you may not change the runs of this DAG.";
+    return "You may only read here: the server gave no right to change things.";
+  }
   if (connection.value.state === "lost") return "The connection to the server is lost.";
   return null;
 });
 
-export async function refreshInfo(): Promise<void> {
+/** `job`: what may be changed can be another thing for each. */
+export async function refreshInfo(job: string | null = null): Promise<void> {
   try {
-    info.value = await get<Info>("info");
+    info.value = await get<Info>(job !== null && inAirflow ? `info?job=${encodeURIComponent(job)}` : "info");
   } catch {
     // The connection's own state tells of a server that is gone; the last facts stay on the page.
   }

@@ -1,4 +1,5 @@
 import { effect, signal } from "@preact/signals";
+import { hostTheme } from "./host.ts";
 
 export type Theme = "auto" | "light" | "dark";
 const KEY = "air-executor.theme";
@@ -14,13 +15,13 @@ function stored(): Theme {
 }
 
 effect(() => {
-  const chosen = theme.value;
-  if (chosen === "auto") {
-    delete document.documentElement.dataset.theme;
-    localStorage.removeItem(KEY);
-  } else {
-    document.documentElement.dataset.theme = chosen;
-    localStorage.setItem(KEY, chosen);
+  const around = hostTheme.value;
+  const chosen = around ?? theme.value;
+  if (chosen === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+  if (around === null) {
+    if (chosen === "auto") localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, chosen);
   }
   paletteVersion.value = paletteVersion.peek() + 1;
 });

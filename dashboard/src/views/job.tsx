@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { JobDetail } from "../api/types.ts";
 import { estimateText } from "../model/estimate.ts";
 import { clock, count, duration, epoch, percent, plural, rate, short } from "../model/format.ts";
+import { labelOf } from "../model/origin.ts";
 import { formatRoute, TABS, type Tab } from "../model/route.ts";
 import { CELL_STATES, type CellState, hasEnded } from "../model/states.ts";
 import { Bar, parted } from "../parts/bar.tsx";
@@ -10,6 +11,7 @@ import { ActionButton, Chip, Empty, Loading } from "../parts/controls.tsx";
 import { Glyph, Icon, StateLabel } from "../parts/glyph.tsx";
 import { cancelJob, closeJob, pauseJob, retryFailed } from "../state/actions.ts";
 import { now } from "../state/clock.ts";
+import { inAirflow } from "../state/host.ts";
 import type { JobFeed } from "../state/job.ts";
 import { go, setQuery } from "../state/route.ts";
 import { info } from "../state/session.ts";
@@ -145,11 +147,15 @@ export function JobHeader({ job }: { job: JobDetail }) {
       : ended
         ? null
         : Math.max(0, Math.floor(now.value - created));
+  const label = inAirflow ? labelOf(job.origin) : null;
   const noManager = info.value !== null && !info.value.manager && !ended;
   return (
     <header class="job-header">
       <div class="title-row">
-        <h1 title={job.name}>{job.name}</h1>
+        <h1 title={job.name}>
+          {label ? label.task : job.name}
+          {label && <small>{label.run}</small>}
+        </h1>
         <div class="badges">
           <StateLabel
             state={job.paused && !ended ? "paused" : job.state}

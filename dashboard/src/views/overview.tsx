@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Job, JobState } from "../api/types.ts";
 import { estimateText } from "../model/estimate.ts";
 import { ago, clock, count, duration, percent, rate, short } from "../model/format.ts";
+import { labelOf } from "../model/origin.ts";
 import { formatRoute } from "../model/route.ts";
 import { hasEnded, JOB_STATES } from "../model/states.ts";
 import { Bar } from "../parts/bar.tsx";
@@ -11,6 +12,7 @@ import { Button, Chip, Empty, Loading, Search } from "../parts/controls.tsx";
 import { Glyph, StateLabel } from "../parts/glyph.tsx";
 import { managerText, slotsText } from "../parts/status.tsx";
 import { now } from "../state/clock.ts";
+import { inAirflow } from "../state/host.ts";
 import { submitOpen } from "../state/dialogs.ts";
 import { JobsFeed } from "../state/jobs.ts";
 import { go, route, setQuery } from "../state/route.ts";
@@ -21,6 +23,11 @@ import { SubmitDialog } from "./submit.tsx";
 export function Overview() {
   const feed = useMemo(() => new JobsFeed(), []);
   useEffect(() => () => feed.close(), [feed]);
+  return <Jobs feed={feed} />;
+}
+
+/** `part`: the list is of those that were handed in somewhere; figures of the whole server do not belong to it. */
+export function Jobs({ feed, part }: { feed: JobsFeed; part?: boolean }) {
   const { query } = route.value;
   const state = JOB_STATES.find((each) => each === query.state) ?? null;
   const text = query.q ?? "";
@@ -49,12 +56,13 @@ export function Overview() {
     ...((text || state) && { back: () => setQuery({ q: null, state: null }) }),
   });
 
-  const known = info.value?.counts;
+  feed.membership.value;
+  const known = part ? counted(feed) : info.value?.counts;
   const all = known ? JOB_STATES.reduce((sum, each) => sum + (known[each] ?? 0), 0) : feed.jobs.size;
   return (
     <div class="view overview">
       <h1 class="sr-only">Jobs</h1>
-      <Strip feed={feed} />
+      {!part && <Strip feed={feed} />}
       <div class="toolbar">
         <div class="chips" role="group" aria-label="Filter by state">
           <Chip pressed={!state} count={short(all)} onClick={() => setQuery({ state: null })}>
@@ -73,9 +81,11 @@ export function Overview() {
           ))}
         </div>
         <Search value={text} placeholder="Search jobs" onInput={(q) => setQuery({ q })} />
-        <Button icon="plus" kind="primary" disabled={readOnly.value} onClick={() => (submitOpen.value = true)}>
-          Submit
-        </Button>
+        {!inAirflow && (
+          <Button icon="plus" kind="primary" disabled={readOnly.value} onClick={() => (submitOpen.value = true)}>
+            Submit
+          </Button>
+        )}
       </div>
       {feed.error.value && (
         <Empty title="The jobs cannot be shown." bad>
@@ -112,7 +122,7 @@ export function Overview() {
             <tbody>
               {rows.map(({ name }) => {
                 const job = feed.jobs.get(name);
-                return job && <JobRow key={name} job={job} />;
+                return job && <JobRow key={name} job={job} part={part ?? false} />;
               })}
             </tbody>
           </table>
@@ -122,6 +132,12 @@ export function Overview() {
       {submitOpen.value && <SubmitDialog onClose={() => (submitOpen.value = false)} />}
     </div>
   );
+}
+
+function counted(feed: JobsFeed): Record<JobState, number> {
+  const counts = { waiting: 0, working: 0, completed: 0, failed: 0 };
+  for (const job of feed.jobs.values()) counts[job.peek().state] += 1;
+  return counts;
 }
 
 /** Unfinished jobs first, newest first; ended ones by when they ended. Figures that change do not move a row. */
@@ -135,8 +151,9 @@ function ordered(jobs: Job[]): Job[] {
   );
 }
 
-function JobRow({ job: source }: { job: Signal<Job> }) {
+function JobRow({ job: source, part }: { job: Signal<Job>; part: boolean }) {
   const job = source.value;
+  const label = inAirflow ? labelOf(job.origin) : null;
   const ended = hasEnded(job.state);
   const left = estimateText(job.estimate_s);
   const failed = job.failed;
@@ -149,9 +166,10 @@ function JobRow({ job: source }: { job: Signal<Job> }) {
         />
       </td>
       <td class="cell-name">
-        <a class="row-link" href={formatRoute({ view: "job", job: job.name, tab: "grid" })}>
-          {job.name}
+        <a class="row-link" href={formatRoute({ view: "job", job: job.name, tab: "grid" })} title={job.name}>
+          {label ? label.task : job.name}
         </a>
+        {label && !part && <span class="faint where">{label.run}</span>}
         {job.open && !ended && <span class="tag">open</span>}
         {job.warnings > 0 && (
           <span class="tag warn" title="The job has warnings; see its details">
@@ -225,14 +243,16 @@ function Strip({ feed }: { feed: JobsFeed }) {
           <span class="faint detail">{manager.detail}</span>
         </dd>
       </div>
-      <div class="wide-only">
-        <dt>Folder</dt>
-        <dd>
-          <span class="path" title={facts?.base}>
-            {facts?.base ?? "–"}
-          </span>
-        </dd>
-      </div>
+      {facts?.base !== "" && (
+        <div class="wide-only">
+          <dt>Folder</dt>
+          <dd>
+            <span class="path" title={facts?.base}>
+              {facts?.base ?? "–"}
+            </span>
+          </dd>
+        </div>
+      )}
     </dl>
   );
 }
@@ -256,6 +276,7 @@ function Nothing({ filtered }: { filtered: boolean }) {
       </Empty>
     );
   }
+  if (inAirflow) return <Empty title="No jobs yet">Jobs that tasks of your DAGs hand in are shown here.</Empty>;
   return (
     <Empty title="No jobs yet">
       <p>Submit one here, or from a terminal:</p>

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, jobPath } from "../api/http.ts";
-import type { Attempt, TaskDetail, TaskPage } from "../api/types.ts";
+import type { Attempt, SecretSource, TaskDetail, TaskPage } from "../api/types.ts";
 import { clock, count, duration, epoch, megabytes, shellWords } from "../model/format.ts";
 import { formatRoute } from "../model/route.ts";
 import { type CellState, cellState, codeState, reasonText } from "../model/states.ts";
@@ -193,6 +193,11 @@ function Timings({ task, state }: { task: TaskDetail; state: CellState }) {
   );
 }
 
+function sourceOf(from: SecretSource): string {
+  if (from.command) return `printed by ${shellWords(from.command)}`;
+  return from.file ? `from the file ${from.file}` : `from ${from.environment}`;
+}
+
 function Command({ task, job }: { task: TaskDetail; job: string }) {
   const words = [task.python ?? task.command ?? "", ...(task.args ?? [])];
   const line = task.shell ? [task.command ?? "", ...(task.args ?? []).map((word) => shellWords([word]))].join(" ") : shellWords(words);
@@ -236,7 +241,7 @@ function Command({ task, job }: { task: TaskDetail; job: string }) {
           <Fact label="Secrets">
             <span class="names">
               {references.map(([name, from]) => (
-                <code key={name} title={from.file ? `from the file ${from.file}` : `from ${from.environment}`}>
+                <code key={name} title={sourceOf(from)}>
                   {name}
                 </code>
               ))}

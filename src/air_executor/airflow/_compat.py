@@ -42,10 +42,12 @@ if AIRFLOW_3:
         conf,
     )
     from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
+    from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
+        AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
     )
@@ -57,6 +59,7 @@ else:
         AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
+        AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
     )
@@ -64,6 +67,7 @@ else:
     from airflow.models import BaseOperator, Connection, Variable
     from airflow.models.baseoperatorlink import BaseOperatorLink
     from airflow.sensors.base import BaseSensorOperator, PokeReturnValue
+    from airflow.utils.context import KNOWN_CONTEXT_KEYS
 
 TRIGGERS_ARE_KILLED: Final = hasattr(BaseTrigger, "on_kill")
 """Whether a trigger is told that a user cleared, failed or ended its task; else only a lease ends the job."""
@@ -71,10 +75,12 @@ TRIGGERS_ARE_KILLED: Final = hasattr(BaseTrigger, "on_kill")
 __all__ = [
     "AIRFLOW",
     "AIRFLOW_3",
+    "KNOWN_CONTEXT_KEYS",
     "TRIGGERS_ARE_KILLED",
     "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "Asset",

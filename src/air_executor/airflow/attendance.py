@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from air_executor.airflow._compat import AirflowException
@@ -65,6 +66,12 @@ class Attendance:
                 self._start()
             else:
                 self._watch_pick_up(host)
+
+    def settle(self, look: Callable[[], dict[str, Any] | None]) -> None:
+        """Called before nobody looks any more: returns when the job was begun, where that is in doubt."""
+        while self._unseen_since is not None and not self._is_begun(state := look()):
+            self.look(state)
+            time.sleep(0.2)
 
     def look(self, state: dict[str, Any] | None) -> None:
         """Called at each poll. `AirflowException` when the job would be waited for in vain."""

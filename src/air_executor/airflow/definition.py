@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,10 @@ from air_executor.airflow._compat import AirflowException, conf
 from air_executor.errors import AirExecutorError
 from air_executor.model import param_text
 
-__all__ = ["Definition", "made_by", "read_from"]
+__all__ = ["Definition", "dags_folder", "made_by", "read_from"]
 
+ANSWER_S: Final = 180.0
+"""So long it may take to load Airflow and read a secret: seconds, but minutes on a machine with too much to do."""
 _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -38,7 +41,9 @@ class Definition:
         if not secrets:
             return
         command = [python or sys.executable, "-P", "-m", "air_executor.airflow.secret"]
-        references = {name: {"command": [*command, secret.checked(ref)]} for name, ref in secrets.items()}
+        references = {
+            name: {"command": [*command, secret.checked(ref)], "timeout_s": ANSWER_S} for name, ref in secrets.items()
+        }
         defaults = dict(self.options.get("defaults") or {})
         defaults["env_from"] = {**references, **(defaults.get("env_from") or {})}
         self.options["defaults"] = defaults
@@ -52,7 +57,9 @@ def made_by(function: Callable[..., Iterable[Mapping[str, Any]]], context: Mappi
     name = getattr(function, "__name__", repr(function))
     parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        given = dict(context)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # 2.10 warns of each outdated name in it
+            given = dict(context)
     else:
         given = {parameter.name: context[parameter.name] for parameter in parameters if parameter.name in context}
     lacking = [
@@ -121,7 +128,7 @@ def _found(file: str, dag: Any) -> Path:
     if path.is_absolute():
         places = [path]
     else:
-        folders = [os.path.dirname(getattr(dag, "fileloc", "") or ""), _dags_folder(dag)]
+        folders = [os.path.dirname(getattr(dag, "fileloc", "") or ""), dags_folder(dag)]
         places = [Path(folder) / path for folder in dict.fromkeys(folders) if folder]
     for place in places:
         if place.is_file():
@@ -130,7 +137,7 @@ def _found(file: str, dag: Any) -> Path:
     raise AirflowException(f"job_file {file!r}: there is no {looked or 'such file'} on this machine")
 
 
-def _dags_folder(dag: Any) -> str:
+def dags_folder(dag: Any) -> str:
     """The folder of the DAG's bundle: what its file's path is relative to."""
     location, relative = str(getattr(dag, "fileloc", "") or ""), str(getattr(dag, "relative_fileloc", "") or "")
     if relative and location.endswith(f"/{relative}"):

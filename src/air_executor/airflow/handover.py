@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,25 +52,25 @@ class HandOver:
     on_retry: OnRetry = "retry_failed"
     job_id: str = ""
     """The run that is meant, as soon as it is known."""
+    attached: bool = False
+    """Whether an earlier try had handed it over and it was under way."""
 
     def begin(self, submit: Callable[[str], None]) -> str:
         """Find the run, or make it by calling `submit` with its id; says in words what was done."""
         self._leave_cleared()
-        nth = 0
-        while True:
-            self.job_id = self.owner.job_id(nth)
-            state = self._state()
-            if state is None:
-                submit(self.job_id)
-                return "handed over"
-            if state["state"] not in ENDED_STATES:
-                if state.get("stopping") != "cancelled":
-                    return "under way since an earlier try"
-                self._wait_for_end()
-            elif (done := self._done_with(state)) is not None:
+        nth, state = self._newest()
+        if state is not None and state["state"] not in ENDED_STATES:
+            if state.get("stopping") != "cancelled":
+                self.attached = True
+                return "under way since an earlier try"
+            state = self._wait_for_end()
+        if state is not None:
+            if (done := self._done_with(state)) is not None:
                 return done
-            else:
-                nth += 1
+            nth += 1
+        self.job_id = self.owner.job_id(nth)
+        submit(self.job_id)
+        return "handed over"
 
     def look(self) -> dict[str, Any] | None:
         """The state of the run; None while it waits for its turn. `NotFound` when the job's folder is gone."""
@@ -78,7 +79,7 @@ class HandOver:
     def end(self) -> dict[str, Any] | None:
         """The state of the run when it has ended and nobody has asked for more of it; else None."""
         try:
-            return self.client.wait(self.job_name, 0, job_id=self.job_id)
+            return {**self.client.wait(self.job_name, 0, job_id=self.job_id), "name": self.job_name}
         except WaitTimeout:
             return None
 
@@ -88,12 +89,13 @@ class HandOver:
             return "nothing had been handed over"
         deadline = time.monotonic() + within_s
         try:
-            if self.client.get_job(self.job_name).get("id") != self.job_id:
-                return f"another run of job {self.job_name!r} is under way; it goes on"
+            if self.end() is not None:
+                return f"job {self.job_name!r} had ended"
+            # Where another run is under way ours waits for it, and the request waits behind ours.
             self.client.cancel(self.job_name)
             while time.monotonic() < deadline:
-                state = self.client.get_job(self.job_name)
-                if state["state"] in ENDED_STATES or state.get("stopping"):
+                state = self.look()
+                if state is not None and (state["state"] in ENDED_STATES or state.get("stopping")):
                     return f"job {self.job_name!r} is being cancelled"
                 time.sleep(0.05)
         except NotFound:
@@ -104,6 +106,19 @@ class HandOver:
 
     # ---- which run -----------------------------------------------------------------------------
 
+    def _newest(self) -> tuple[int, dict[str, Any] | None]:
+        """The newest run there is of those whose ids are known, and which one it is; (0, None) when there is none."""
+        nth, newest = 0, None
+        while True:
+            self.job_id = self.owner.job_id(nth)
+            state = self._state()
+            if state is None:
+                break
+            nth, newest = nth + 1, state
+        nth = max(0, nth - 1)
+        self.job_id = self.owner.job_id(nth)
+        return nth, newest
+
     def _state(self) -> dict[str, Any] | None:
         try:
             return self.look()
@@ -113,12 +128,11 @@ class HandOver:
     def _done_with(self, state: dict[str, Any]) -> str | None:
         """What to do about a run that has ended; None: a new one is to be made."""
         origin = origin_of(state)
-        if origin.get("try_number", 0) >= self.owner.try_number:
-            return None  # no retry: the same date was tested again, or the task instance made anew
+        if origin.get("try_number") == self.owner.try_number:
+            return None  # no retry: `dag.test()` at the same date once more
         if state["state"] == "completed":
             return "completed since an earlier try"
-        cleared = self.owner.clear_number > origin.get("clear_number", 0)
-        if self.on_retry == "restart" or (cleared and state.get("reason") == "cancelled"):
+        if self.on_retry == "restart":
             return None
         if self.on_retry == "resume":
             return "failed at an earlier try, and that stands (on_retry='resume')"
@@ -143,14 +157,16 @@ class HandOver:
         origin = origin_of(state)
         was = (origin.get("max_tries"), origin.get("begun_at"))
         if was != (self.owner.max_tries, self.owner.begun_at):
-            self.client.cancel(self.job_name)
+            with contextlib.suppress(Refused):  # it has ended meanwhile
+                self.client.cancel(self.job_name)
 
-    def _wait_for_end(self) -> None:
+    def _wait_for_end(self) -> dict[str, Any] | None:
+        """How the run that is being cancelled ended; None when it is gone."""
         deadline = time.monotonic() + STOPPING_S
         while True:
             state = self._state()
             if state is None or state["state"] in ENDED_STATES:
-                return
+                return state
             if time.monotonic() > deadline:
                 raise Refused(
                     f"job {self.job_name!r} of an earlier try was cancelled {STOPPING_S:.0f} s ago and has not ended"

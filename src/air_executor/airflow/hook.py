@@ -101,6 +101,11 @@ class AirExecutorHook(BaseHook):
         return place.dashboard_url or place.url
 
     @property
+    def given_dashboard_url(self) -> str | None:
+        """The connection's `dashboard_url` alone."""
+        return self._found().dashboard_url
+
+    @property
     def airflow_python(self) -> str | None:
         """The interpreter that reads secrets on the manager's machine, where the connection names one."""
         return self._found().airflow_python

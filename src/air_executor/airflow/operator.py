@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from air_executor.airflow._compat import TRIGGERS_ARE_KILLED, AirflowException, BaseOperator, conf
+from air_executor.airflow._compat import AIRFLOW_3, TRIGGERS_ARE_KILLED, AirflowException, BaseOperator, conf
 from air_executor.airflow.attendance import Attendance, Managers
 from air_executor.airflow.definition import Definition, listed, made_by, read_from
 from air_executor.airflow.handover import HandOver, OnRetry
 from air_executor.airflow.hook import DEFAULT_CONN_ID, AirExecutorHook
+from air_executor.airflow.lineage import note_assets, openlineage_of
+from air_executor.airflow.links import AirExecutorJobLink
 from air_executor.airflow.naming import shortened
+from air_executor.airflow.outcome import gone_text, push, raise_if_failed, summary
 from air_executor.airflow.owner import Owner
 from air_executor.airflow.secret import checked
-from air_executor.errors import AirExecutorError, BaseUnusable, InvalidInput, NotFound
+from air_executor.errors import AirExecutorError, BaseUnusable, InvalidInput, NotFound, WaitTimeout
 from air_executor.model import ENDED_STATES
 
 if TYPE_CHECKING:
@@ -43,8 +46,9 @@ class AirExecutorJobOperator(BaseOperator):
 
     **Retries never double work.** The name of the job and the ids of its runs follow from DAG, run, task and map
     index. A try that finds its job under way waits for it; one that finds it completed takes it; what it does about
-    one that failed says `on_retry`. Clearing the task cancels its job and makes a new run. A job that somebody
-    cancelled by hand fails the task without further tries.
+    one that failed says `on_retry`. Clearing the task cancels what is under way of its job and makes a new
+    run; only on 2.10 a task that is cleared while it runs has its job cancelled and is tried again. A job that
+    somebody cancelled by hand fails the task without further tries.
 
     :param tasks: task objects as in a job file (`{"command": "echo", "args": ["hi"]}`), or a function that returns
         or yields them. The function runs in the Airflow task, and gets those entries of Airflow's context (`ti`,
@@ -83,6 +87,8 @@ class AirExecutorJobOperator(BaseOperator):
     :param air_executor_conn_id: connection to the folder or server, see `AirExecutorHook`.
     :param base_path: the folder, instead of a connection.
 
+    An asset among the task's `outlets` gets the job's name, id and counts as the extra of its event.
+
     XCom: `job_name` and `job_id` as soon as it is handed over; while it runs and at the end `total_tasks`,
     `completed_tasks`, `failed_tasks`, `progress_percent`, `progress_history`; at the end `results`, and the
     summary: `{"job_name", "job_id", "state", "total_tasks", "completed", "failed", "skipped", "cancelled",
@@ -99,6 +105,7 @@ class AirExecutorJobOperator(BaseOperator):
     )
     template_fields_renderers = {"tasks": "json", "job_params": "json", "options": "json", "secrets": "json"}  # noqa: RUF012
     ui_color = "#d8ecf3"
+    operator_extra_links = (AirExecutorJobLink(),)
 
     def __init__(  # noqa: PLR0913
         self,
@@ -126,7 +133,9 @@ class AirExecutorJobOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.tasks = tasks
+        # Airflow calls a function in a templated field itself, with arguments of its own.
+        self.make_tasks = tasks if callable(tasks) else None
+        self.tasks = None if callable(tasks) else tasks
         self.job_file = job_file
         self.job_params = job_params
         self.job_name = job_name
@@ -148,11 +157,12 @@ class AirExecutorJobOperator(BaseOperator):
         self.base_path = base_path
         self._handover: HandOver | None = None
         self._killed = False
+        self._told: dict[str, Any] = {}
         self._check()
 
     def _check(self) -> None:
         """Refuse, when the DAG is parsed, what could only fail later."""
-        if (self.tasks is None) == (self.job_file is None):
+        if (self.tasks is None and self.make_tasks is None) == (self.job_file is None):
             raise AirflowException(f"{self.task_id}: expected exactly one of tasks and job_file")
         for name, allowed in (("on_retry", ("retry_failed", "resume", "restart")), ("manager", ("auto", "required"))):
             if getattr(self, name) not in allowed:
@@ -173,8 +183,11 @@ class AirExecutorJobOperator(BaseOperator):
             raise AirflowException(f"{self.task_id}: {error}") from None
 
     def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
-        """As every operator does it, but a text without a template is taken as it is: of many tasks most are that."""
-        if type(content) is str and "{{" not in content and "{%" not in content and "{#" not in content:
+        """As every operator does it, but a text without `{{` or `{%` is taken as it is.
+
+        Of many tasks most are that, and `${#name}` of the shell would be half a comment.
+        """
+        if type(content) is str and "{{" not in content and "{%" not in content:
             return content
         return super().render_template(content, *args, **kwargs)
 
@@ -185,7 +198,7 @@ class AirExecutorJobOperator(BaseOperator):
         owner = Owner.of(context)
         name = shortened(self.job_name) if self.job_name else owner.job_name
         client = hook.get_conn()
-        attendance = Attendance(client, name, self.manager, self.log, hook.dashboard_url if hook.is_remote else None)
+        attendance = Attendance(client, name, self.manager, self.log, getattr(client, "url", None))
         handover = self._handover = HandOver(client, owner, name, self.on_retry)
         attendance.begin()
         try:
@@ -195,18 +208,22 @@ class AirExecutorJobOperator(BaseOperator):
         self.log.info("job %s (%s): %s", name, handover.job_id, done)
         for key, value in (("job_name", name), ("job_id", handover.job_id)):
             context["ti"].xcom_push(key=key, value=value)
+        if AIRFLOW_3:  # which would not have the link before the task has ended
+            link = self.operator_extra_links[0]
+            context["ti"].xcom_push(key=link.xcom_key, value=link.get_link(self, ti_key=owner))
         attendance.take_up()
         if not self.wait_for_termination:
             state = handover.look() or {"state": "waiting"}
             return {"job_name": name, "job_id": handover.job_id, "state": state["state"]}
         end = self._asked(handover.end)
         if end is not None:
-            return self._take_back(context, client, name, handover.job_id, self._reporter(context, client))
+            return self._take_back(context, client, end, self._reporter(context, client, name, handover.job_id))
         if self.deferrable:
+            attendance.settle(lambda: self._asked(handover.look))
             self._defer(name, handover.job_id)
-        reporter = self._reporter(context, client)
-        self._wait(handover, attendance, reporter)
-        return self._take_back(context, client, name, handover.job_id, reporter)
+        reporter = self._reporter(context, client, name, handover.job_id)
+        end = self._wait(handover, attendance, reporter)
+        return self._take_back(context, client, end, reporter)
 
     def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> Any:
         """The trigger has seen the end of the job, or that there will be none."""
@@ -214,8 +231,15 @@ class AirExecutorJobOperator(BaseOperator):
         if event["status"] != "ended":
             raise AirflowException(str(event.get("message") or event["status"]))
         client = AirExecutorHook(self.air_executor_conn_id, self.base_path).get_conn()
-        name, job_id = str(event["job_name"]), event.get("job_id")
-        return self._take_back(context, client, name, job_id, None, event.get("progress_history"))
+        name, job_id = str(event["job_name"]), str(event["job_id"])
+        try:
+            end = client.wait(name, 0, job_id=job_id)
+        except WaitTimeout:  # somebody has given it another go meanwhile
+            self._defer(name, job_id)
+        except AirExecutorError as error:
+            raise AirflowException(gone_text(name, error)) from None
+        reporter = self._reporter(context, client, name, job_id)
+        return self._take_back(context, client, {**end, "name": name}, reporter, event.get("progress_history"))
 
     def on_kill(self) -> None:
         """Cancel the job, and wait a moment until that was heard."""
@@ -233,8 +257,8 @@ class AirExecutorJobOperator(BaseOperator):
         """What the job consists of; called only when it has to be made. Subclasses may say it otherwise."""
         if self.job_file is not None:
             definition = read_from(self.job_file, self.job_params or {}, context.get("dag"))
-        elif callable(self.tasks):
-            definition = Definition(made_by(self.tasks, context))
+        elif self.make_tasks is not None:
+            definition = Definition(made_by(self.make_tasks, context))
         else:
             definition = Definition(listed(self.tasks, "it"))
         if self.job_params and self.job_file is None:
@@ -255,7 +279,9 @@ class AirExecutorJobOperator(BaseOperator):
             definition.with_secrets(self.secrets or {}, hook.airflow_python)
         except ValueError as error:
             raise AirflowException(str(error)) from None
-        cwd = self.cwd or definition.cwd or (None if hook.base is None else str(hook.base.parent))
+        cwd = self.cwd
+        if cwd is None and hook.base is not None:
+            cwd = definition.cwd or str(hook.base.parent)
         hook.get_conn().create_job(name, definition.tasks, job_id=job_id, cwd=cwd, **definition.options)
 
     @property
@@ -284,38 +310,34 @@ class AirExecutorJobOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError("unreachable")  # defer() leaves by an exception
 
-    def _wait(self, handover: HandOver, attendance: Attendance, reporter: Reporter) -> None:
-        """Return when the job has ended."""
+    def _wait(self, handover: HandOver, attendance: Attendance, reporter: Reporter) -> dict[str, Any]:
+        """The state of the job when it has ended."""
         pause = FIRST_POLL_S
         away_since: float | None = None
         renewed_at = -1e9
-        while True:
+        while not self._killed:
             try:
                 state = handover.look()
-                if state is not None and state["state"] in ENDED_STATES and handover.end() is not None:
-                    return
-                if self.lease is not None and time.monotonic() - renewed_at >= self.lease / 3:
+                if state is not None and state["state"] in ENDED_STATES and (end := handover.end()) is not None:
+                    return end
+                lease = self.lease or (state or {}).get("lease_s")
+                if lease and time.monotonic() - renewed_at >= lease / 3:
                     handover.client.renew(handover.job_name, job_id=handover.job_id)
                     renewed_at = time.monotonic()
                 away_since = None
             except AirExecutorError as error:
                 away_since = self._bear(error, handover, away_since)
                 state = None
-            if self._killed:
-                raise AirflowException(
-                    f"the task was killed; job {handover.job_name!r} was not waited for any longer"
-                )
             if state is not None:
                 reporter.look(state)
             if away_since is None:
                 attendance.look(state)
             time.sleep(pause)
             pause = min(pause * 1.3, self.poll_interval)
+        raise AirflowException(f"the task was killed; job {handover.job_name!r} is waited for no longer")
 
     def _bear(self, error: AirExecutorError, handover: HandOver, since: float | None) -> float:
         """A server may be away for a while; everything else is the end of waiting. Since when it is away."""
-        from air_executor.airflow.outcome import gone_text
-
         remote = hasattr(handover.client, "url")
         if not remote or not (type(error) is AirExecutorError or isinstance(error, BaseUnusable)):
             raise AirflowException(gone_text(handover.job_name, error)) from None
@@ -335,17 +357,13 @@ class AirExecutorJobOperator(BaseOperator):
         except AirExecutorError:
             return None  # waiting has its own patience
 
-    def _reporter(self, context: Mapping[str, Any], client: AirExecutorClient) -> Reporter:
+    def _reporter(self, context: Mapping[str, Any], client: AirExecutorClient, name: str, job_id: str) -> Reporter:
         from air_executor.airflow.visibility import Reporter
-
-        assert self._handover is not None
 
         def push(key: str, value: Any) -> None:
             context["ti"].xcom_push(key=key, value=value)
 
-        return Reporter(
-            self._handover.job_name, self.visibility, self.log, push, client=client, job_id=self._handover.job_id
-        )
+        return Reporter(name, self.visibility, self.log, push, client=client, job_id=job_id)
 
     # ---- taking back ---------------------------------------------------------------------------
 
@@ -353,20 +371,26 @@ class AirExecutorJobOperator(BaseOperator):
         self,
         context: Mapping[str, Any],
         client: AirExecutorClient,
-        name: str,
-        job_id: str | None,
-        reporter: Reporter | None,
+        end: Mapping[str, Any],
+        reporter: Reporter,
         history: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        from air_executor.airflow import outcome
-
+        """`history`: how the counts went as the trigger saw it, where that cannot be read any more."""
         try:
-            state = client.wait(name, 0, job_id=job_id)
-            told = outcome.summary(client, name, job_id, results=self.results)
+            told = summary(client, str(end["name"]), str(end["id"]), results=self.results)
         except AirExecutorError as error:
-            raise AirflowException(outcome.gone_text(name, error)) from None
-        if reporter is not None:
-            reporter.end(state)
-        outcome.push(context, told, history)
-        outcome.raise_if_failed(client, {**state, "name": name})
+            raise AirflowException(gone_text(str(end["name"]), error)) from None
+        self._told = told
+        reporter.end(end)
+        if reporter.visibility.xcom:
+            push(context, told, reporter.history() or history)
+        elif "results" in told:
+            context["ti"].xcom_push(key="results", value=told["results"])
+        # A process of the try before may have been killed only now, and have cancelled what goes on here.
+        raise_if_failed(client, end, final=self._handover is None or not self._handover.attached)
+        note_assets(context, self.outlets, told)
         return told
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Asked by the OpenLineage provider when the task has ended; also when it has failed."""
+        return openlineage_of(self._told) if self.openlineage and self._told else None

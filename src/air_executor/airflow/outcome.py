@@ -125,26 +125,27 @@ def _where(client: AirExecutorClient, state: Mapping[str, Any]) -> tuple[JobFold
 # ---- failure -------------------------------------------------------------------------------------
 
 
-def raise_if_failed(client: AirExecutorClient, state: Mapping[str, Any]) -> None:
+def raise_if_failed(client: AirExecutorClient, state: Mapping[str, Any], *, final: bool = True) -> None:
     """`AirflowException` with `failure_text` when the job failed.
 
-    Where somebody cancelled it that is final (`AirflowFailException`): a retry would undo what he meant.
+    Where somebody cancelled it that is `final` (`AirflowFailException`): a retry would undo what he meant.
     """
     if state["state"] != "failed":
         return
     text = failure_text(client, state)
-    if state.get("reason") == "cancelled" and LEASE_LOST not in str(state.get("error")):
-        raise AirflowFailException(text)
-    raise AirflowException(text)
+    if state.get("reason") != "cancelled" or LEASE_LOST in str(state.get("error")):
+        raise AirflowException(text)
+    if not final:
+        raise AirflowException(f"{text}\nsomebody cancelled it")
+    raise AirflowFailException(
+        f"{text}\nsomebody cancelled it, so it is not tried again; clear the task to run it anew"
+    )
 
 
 def failure_text(client: AirExecutorClient, state: Mapping[str, Any]) -> str:
     """Why a job failed: its reason, up to ten failed tasks with the last line each wrote, and where to see more."""
     name = str(state["name"])
-    error = state.get("error") or "it failed"
-    if state.get("reason") == "cancelled" and error == "cancelled":
-        error = "somebody cancelled it, so it is not tried again; clear the task to run it anew"
-    lines = [f"job {name!r} failed: {error}"]
+    lines = [f"job {name!r} failed: {state.get('error') or 'it does not say why'}"]
     try:
         shown, more = _failed_tasks(client, state)
     except (AirExecutorError, OSError, msgspec.DecodeError) as problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from air_executor.airflow import naming
@@ -23,14 +24,12 @@ class Owner:
     max_tries: int
     begun_at: str
     """When the DAG run began; another time when a finished one was cleared, or replaced by one of the same id."""
-    clear_number: int
-    """How often tasks of the DAG run were cleared, as far as this version of Airflow counts that."""
 
     @classmethod
     def of(cls, context: Mapping[str, Any]) -> Owner:
         """The task instance that is being executed."""
         ti, dag_run = context["ti"], context["dag_run"]
-        begun = getattr(dag_run, "start_date", None)
+        begun: datetime | None = getattr(dag_run, "start_date", None)
         map_index = ti.map_index
         return cls(
             dag_id=ti.dag_id,
@@ -39,8 +38,7 @@ class Owner:
             map_index=-1 if map_index is None else map_index,
             try_number=ti.try_number,
             max_tries=ti.max_tries,
-            begun_at="" if begun is None else begun.isoformat(),
-            clear_number=getattr(dag_run, "clear_number", 0) or 0,
+            begun_at="" if begun is None else begun.astimezone(UTC).isoformat(timespec="microseconds"),
         )
 
     @property
@@ -51,7 +49,8 @@ class Owner:
     def job_id(self, nth: int) -> str:
         """The id of its `nth` run (from 0) since it was last cleared; whoever asks gets the same.
 
-        Clearing raises `max_tries`, or makes the DAG run begin anew: that is another row of runs.
+        Clearing changes `max_tries`, or makes the DAG run begin anew: that is another row of runs. Only for 2.10 a
+        task that is cleared while it runs is the same one at its next try.
         """
         me = (self.dag_id, self.run_id, self.task_id, self.map_index)
         return naming.job_id(self.begun_at, *me, self.max_tries, nth)
@@ -68,7 +67,6 @@ class Owner:
                 "max_tries": self.max_tries,
                 "conn_id": conn_id,
                 "begun_at": self.begun_at,
-                "clear_number": self.clear_number,
             }
         }
 

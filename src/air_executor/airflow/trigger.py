@@ -76,6 +76,8 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
             if not _compat.TRIGGERS_ARE_KILLED:
                 await self._cancel_if_told_to()
             raise
+        except (AirExecutorError, _compat.AirflowException) as error:
+            event = self._event(Outcome("error", f"job {self.job_name!r} cannot be waited for: {error}"), [])
         except Exception as error:  # without an event the task would fail with a text that helps nobody
             self.log.exception("job %s cannot be waited for", self.job_name)
             event = self._event(Outcome("error", f"job {self.job_name!r} cannot be waited for: {error}"), [])

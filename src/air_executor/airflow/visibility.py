@@ -147,7 +147,8 @@ class Reporter:
         self._log = log
         self._push = push if self.visibility.xcom else None
         self._chart_folder = chart_folder
-        self._account: Account | None = None if client is None else account_of(client, job_name)
+        self._client = client
+        self._its_account: Account | None = None
         self._run_id = job_id
         self._series = Series()
         self._counts = Counts()
@@ -157,6 +158,13 @@ class Reporter:
         self._gauges: tuple[float, Counts] | None = None
         self._complained: set[str] = set()
         self._closed = False
+
+    @property
+    def _account(self) -> Account | None:
+        """Made when it is asked for the first time: a triggerer starts many triggers in one thread."""
+        if self._its_account is None and self._client is not None:
+            self._its_account = account_of(self._client, self._name)
+        return self._its_account
 
     # ---- while it runs --------------------------------------------------------------------------
 
@@ -174,6 +182,11 @@ class Reporter:
         if not (self.visibility.log or self._push):
             return False
         return self._due(counts, time.monotonic())
+
+    @property
+    def behind(self) -> bool:
+        """Whether the counts are no longer those of the last report."""
+        return self._reported is None or self._reported[1] != self._counts
 
     def report(self, state: Mapping[str, Any]) -> None:
         """Print the progress report and set the XComs, due or not."""

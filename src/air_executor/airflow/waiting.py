@@ -11,8 +11,9 @@ from air_executor.airflow.visibility import Counts, Reporter
 from air_executor.errors import AirExecutorError
 
 if TYPE_CHECKING:
+    from air_executor.airflow.news import News
     from air_executor.airflow.visibility import Log
-    from air_executor.airflow.watch import News, Watched
+    from air_executor.airflow.watch import Watched
     from air_executor.client import AirExecutorClient
 
 __all__ = ["Outcome", "Patience", "wait_for_end"]
@@ -24,6 +25,8 @@ GRACE_S: Final = 2.0
 """A folder that is being replaced is not there for a moment."""
 SAY_AGAIN_S: Final = 60.0
 REPORT_S: Final = 30.0
+SOON_S: Final = 1.0
+"""What may be due by then although nothing more happens."""
 RENEW_AGAIN_S: Final = 10.0
 LEAST_WAIT_S: Final = 0.02
 
@@ -50,12 +53,14 @@ class Patience:
         *,
         limit_s: float = PATIENCE_S,
         remote: bool = False,
+        never_seen_s: float | None = None,
     ) -> None:
         self._job = job
         self._run = run
         self._place = place
         self._limit_s = limit_s
         self._remote = remote
+        self._never_seen_s = NEVER_SEEN_S if never_seen_s is None else never_seen_s
         self._reached = False
         self._seen = False
         self._trouble: str | None = None
@@ -96,10 +101,10 @@ class Patience:
         """When it is lost, if nothing changes."""
         if self._waits == "trouble":
             return self._since + (
-                self._limit_s if self._reached or self._remote else min(self._limit_s, NEVER_SEEN_S)
+                self._limit_s if self._reached or self._remote else min(self._limit_s, self._never_seen_s)
             )
         if self._waits == "missing":
-            return self._since + (GRACE_S if self._seen else NEVER_SEEN_S)
+            return self._since + (GRACE_S if self._seen else self._never_seen_s)
         return None
 
     def at(self, now: float) -> Outcome | None:
@@ -191,7 +196,7 @@ async def wait_for_end(
             if now >= report_at and patience.state is not None and reporter.note(patience.state):
                 reports.begin(show(patience.state))
             if now >= report_at:
-                report_at = now + REPORT_S
+                report_at = now + (SOON_S if reporter.behind else REPORT_S)
             times = [report_at, renew_at if lease_s else None, patience.until]
             wake_at = min(at for at in times if at is not None)
             news = await watched.next(max(LEAST_WAIT_S, wake_at - now))

@@ -19,12 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec import convert
-
-from air_executor.errors import AirExecutorError, NotFound, Refused
-from air_executor.observe.ends import Look, look
+from air_executor.airflow.news import News, news_of_folder, news_of_server
+from air_executor.errors import AirExecutorError
 from air_executor.store.files import Identity, identity
 from air_executor.store.notify import JOB_FOLDERS, Notifier
 
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from air_executor.client_http import HttpClient
     from air_executor.store.layout import Base
 
-__all__ = ["FolderWatcher", "News", "ServerWatcher", "Watched", "Watcher", "watching"]
+__all__ = ["FolderWatcher", "ServerWatcher", "Watched", "Watcher", "watching"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,25 +46,10 @@ MANAGER_LOOK_S: Final = 2.5
 WITHOUT_MANAGER_S: Final = 5.0
 START_AGAIN_S: Final = 30.0
 NOTIFY_AGAIN_S: Final = 60.0
+AT_ONCE: Final = 5
+"""So many triggers are told in one turn of their loop: each has something to do then, and others wait."""
 CHORES: Final = 2
 """Threads a base for what else its triggers have to do: read journals, renew leases."""
-
-
-class News(NamedTuple):
-    """What a watcher found of one run; one of the first two is None."""
-
-    look: Look | None
-    trouble: str | None
-    """Why nothing can be found out at the moment."""
-    final: bool = False
-    """Whether it is of no use to wait for the trouble to pass."""
-    managed: bool | None = None
-    """Whether a manager works on the base; None: not known."""
-
-    @property
-    def urgent(self) -> bool:
-        """Whether it is more than progress."""
-        return self.look is None or self.look.ended or self.look.missing
 
 
 class Watched:
@@ -171,7 +154,8 @@ class Watcher:
             watched = Watched(watcher, job, run, rest_s, keep_managed)
             watcher._waiting[watched] = None
             watcher._fresh.append(watched)
-            watcher._ring()
+            if len(watcher._fresh) == 1:
+                watcher._ring()
         return watched
 
     def leave(self, watched: Watched) -> None:
@@ -182,11 +166,11 @@ class Watcher:
                 self._stopping = True
                 if self._all.get(self._key) is self:
                     del self._all[self._key]
-            self._ring()
+                self._ring()
 
     def _ring(self) -> None:
         """With the lock held: what the number stands for is not closed meanwhile."""
-        with contextlib.suppress(OSError):
+        if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
 
     # ---- looking: the thread --------------------------------------------------------------------
@@ -239,12 +223,15 @@ class Watcher:
                 by_loop.setdefault(watched.loop, []).append((watched, news))
         for loop, some in by_loop.items():
             with contextlib.suppress(RuntimeError):  # the loop was closed, and who waited in it is gone
-                loop.call_soon_threadsafe(_deliver, some)
+                loop.call_soon_threadsafe(_deliver, loop, some)
 
 
-def _deliver(found: list[tuple[Watched, News]]) -> None:
-    for watched, news in found:
+def _deliver(loop: asyncio.AbstractEventLoop, found: list[tuple[Watched, News]]) -> None:
+    """Hand news on, a few at a time."""
+    for watched, news in found[:AT_ONCE]:
         watched.take(news)
+    if len(found) > AT_ONCE:
+        loop.call_soon(_deliver, loop, found[AT_ONCE:])
 
 
 class FolderWatcher(Watcher):
@@ -282,21 +269,18 @@ class FolderWatcher(Watcher):
                 changed |= {job for job, seen in self._seen.items() if self._identity(job) != seen}
                 due.update(watched for watched in waiting if not _settled(watched.told) or watched.job in changed)
         due.update(watched for watched in waiting if watched.job in changed)
-        self._tell((watched, self._look(watched)) for watched in waiting if watched in due)
+        wanted = [watched for watched in waiting if watched in due]
+        for start in range(0, len(wanted), AT_ONCE):
+            self._tell((watched, self._look(watched)) for watched in wanted[start : start + AT_ONCE])
         self._sleep(self._round_at - time.monotonic(), -1 if self._notifier is None else self._notifier.fd)
 
     def _look(self, watched: Watched) -> News:
         self._seen[watched.job] = self._identity(watched.job)  # before the look: what comes after it is seen later
-        try:
-            found = look(self._base, watched.job, watched.run)
-            if not found.found and self._notifier is not None:
-                self._notifier.unwatch(self._base.jobs / watched.job)  # its folder may have been moved elsewhere
-                self._followed.discard(watched.job)
-            return News(found, None, managed=self._managed)
-        except AirExecutorError as error:
-            return News(None, str(error), managed=self._managed)
-        except OSError as error:
-            return News(None, f"{error.filename or self._base}: {error.strerror}", managed=self._managed)
+        news = news_of_folder(self._base, watched.job, watched.run)
+        if (news.look is None or not news.look.found) and self._notifier is not None:
+            self._notifier.unwatch(self._base.jobs / watched.job)  # its folder may have been moved elsewhere
+            self._followed.discard(watched.job)
+        return news._replace(managed=self._managed)
 
     def _identity(self, job: str) -> Identity | None:
         try:
@@ -400,23 +384,11 @@ class ServerWatcher(Watcher):
 
     def _ask(self, waiting: list[Watched], now: float) -> None:
         wanted = list(dict.fromkeys((watched.job, watched.run) for watched in waiting))
-        try:
-            looks = {(found.job, found.run): found for found in convert(self._client.ends(wanted), list[Look])}
-        except NotFound:
-            trouble = f"{self._client.url} does not know `/ends`: it runs an older Air-Executor; upgrade it"
-            self._trouble(waiting, trouble, final=True)
-        except Refused as error:
-            self._trouble(waiting, f"{self._client.url} refused: {error}", final=True)
-        except AirExecutorError as error:
-            self._trouble(waiting, str(error), final=False)
-        except ValueError:
-            self._trouble(waiting, f"{self._client.url} answers something else than Air-Executor does", final=False)
+        found = news_of_server(self._client, wanted)
+        if found and next(iter(found.values())).look is None:
+            self._ask_at = time.monotonic() + self._retry_s
+            self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
         else:
-            self._retry_s = LOOK_S
             self._ask_at = now + LOOK_S
-            self._tell((w, News(looks[w.job, w.run], None)) for w in waiting if (w.job, w.run) in looks)
-
-    def _trouble(self, waiting: list[Watched], text: str, *, final: bool) -> None:
-        self._ask_at = time.monotonic() + self._retry_s
-        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
-        self._tell((watched, News(None, text, final)) for watched in waiting)
+            self._retry_s = LOOK_S
+        self._tell((w, found[w.job, w.run]) for w in waiting if (w.job, w.run) in found)

@@ -38,6 +38,8 @@ HIDDEN: Final = ".air-executor-dags"
 IGNORE_ALL: Final = b"[^!]*\n"
 """Matches every name, whether Airflow reads it as a glob or as a regular expression."""
 
+FORMER_KEPT: Final = 5
+
 Standing = Literal["ours", "changed", "missing", "foreign", "folder"]
 
 
@@ -135,13 +137,20 @@ class DagsFolder:
             os.close(lock)
 
     def mend(self) -> None:
-        """Remove everything that belongs to no current file: what was interrupted, and the release before."""
+        """Remove everything that belongs to no current file, and what was interrupted.
+
+        A few releases stay, for tasks and jobs that still read their own files where those really are.
+        """
         with contextlib.suppress(FileNotFoundError):
             (self.home / "next").unlink()
         now, current = self.manifest(), self.current_release()
-        for release in sorted(self.releases.iterdir()):
-            if current is None or release.name != current.name:
-                self._sweep(release, now)
+        last = 0 if current is None else _number(current)
+        former = sorted(release for release in self.releases.iterdir() if _number(release) != last or not last)
+        for release in former:
+            self._sweep(release, now)
+        kept = [release for release in former if _number(release) < last][-FORMER_KEPT:]
+        for release in former:
+            if release not in kept:
                 shutil.rmtree(release)
 
     def _sweep(self, release: Path, now: Manifest) -> None:
@@ -193,7 +202,7 @@ class DagsFolder:
         return release
 
     def put_in_place(self, release: Path) -> None:
-        """Make `release` the current one, and remove what it no longer has. The one before stays until the next."""
+        """Make `release` the current one, and remove what it no longer has. Those before stay for a while."""
         new, old, old_release = manifests.read(release), self.manifest(), self.current_release()
         for folder in sorted(new.folders):
             _make(self.path / folder)

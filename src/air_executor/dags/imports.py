@@ -7,10 +7,11 @@ import re
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-__all__ = ["Named", "names_in"]
+__all__ = ["Named", "names_in", "names_in_text"]
 
 REFERENCE: Final = re.compile(r"(?P<module>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):[A-Za-z_]\w*(?:\.\w+)*")
 MODULE: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+FILE: Final = re.compile(r"[\w./-]+\.py\b")
 IMPORTING: Final = frozenset({"import_module", "__import__", "run_module"})
 
 
@@ -47,6 +48,12 @@ def names_in(source: bytes, name: str, package: str) -> Named:
             # `from package import *` imports the submodules that are listed here.
             modules.update(f"{package}.{word}" for word in _words(node.value) if package)
     return Named(frozenset(modules), frozenset(files))
+
+
+def names_in_text(text: str) -> Named:
+    """What a job file, a script or settings may name: words that look like Python files, or `module:function`."""
+    files = {word.lstrip("/") for word in FILE.findall(text)}
+    return Named(frozenset(match["module"] for match in REFERENCE.finditer(text)), frozenset(files))
 
 
 def _from(node: ast.ImportFrom, package: str) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from air_executor.dags.imports import Named, names_in
+from air_executor.dags.imports import Named, names_in, names_in_text
 from air_executor.errors import InvalidInput
 
 __all__ = ["Kind", "Problem", "Snapshot", "SourceFile", "choose", "files_below", "take"]
@@ -20,6 +20,8 @@ __all__ = ["Kind", "Problem", "Snapshot", "SourceFile", "choose", "files_below",
 Kind = Literal["dag", "module", "data"]
 
 NEVER: Final = re.compile(r"__pycache__|.*\.py[co]|.*~|\..*|#.*#")
+NAMING: Final = frozenset({".yaml", ".yml", ".json", ".toml", ".sh", ".cfg", ".ini"})
+NAMING_BYTES: Final = 1_000_000
 IGNORE_FILE: Final = ".airflowignore"
 
 
@@ -82,17 +84,19 @@ def choose(
 ) -> tuple[dict[str, SourceFile], list[str], list[Problem]]:
     """What of `folder` is deployed, what Python files are left out, and which cannot be read as Python.
 
-    DAG files are what Airflow says they are. A module goes along when a deployed file names it, or when it
-    matches `include`; other files go along unless they match `exclude`.
+    DAG files are what Airflow says they are. A module or program goes along when a deployed file names it, or
+    when it matches `include`; other files go along unless they match `exclude`.
     """
     there = [name for name in files_below(folder) if not _matches(name, exclude)]
     dags = [name for name in dag_files if name in set(there)]
     asked = [name for name in there if name.endswith(".py") and _matches(name, include)]
-    named, problems = _read_from(folder, [*dags, *asked], frozenset(there))
+    beside = [
+        name for name in there if not name.endswith(".py") and name not in dags and (data or _matches(name, include))
+    ]
+    start = [*dags, *asked, *_programs(folder, beside, frozenset(there))]
+    named, problems = _read_from(folder, start, frozenset(there))
     chosen = {name: SourceFile(name, "dag" if name in dags else "module", _needs(name, named)) for name in named}
-    for name in there:
-        if not name.endswith(".py") and name not in chosen and (data or _matches(name, include)):
-            chosen[name] = SourceFile(name, "data")
+    chosen |= {name: SourceFile(name, "data") for name in beside}
     left_out = [name for name in there if name.endswith(".py") and name not in chosen]
     return dict(sorted(chosen.items())), left_out, problems
 
@@ -102,6 +106,16 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     parts = name.split(os.sep)
     starts = [os.sep.join(parts[:i]) for i in range(1, len(parts) + 1)]
     return any(fnmatch.fnmatchcase(start, pattern.rstrip("/")) for pattern in patterns for start in starts)
+
+
+def _programs(folder: Path, data: Iterable[str], there: frozenset[str]) -> set[str]:
+    """Python files that job files, scripts and settings name."""
+    found: set[str] = set()
+    for name in data:
+        place = folder / name
+        if place.suffix in NAMING and place.stat().st_size <= NAMING_BYTES:
+            found.update(_resolve(names_in_text(place.read_text("utf-8", errors="replace")), name, there))
+    return found
 
 
 def _read_from(
@@ -137,16 +151,22 @@ def _package(name: str) -> str:
 
 
 def _resolve(found: Named, name: str, there: frozenset[str]) -> Iterable[str]:
+    """What there is of that: from the top of the folder, as Airflow imports, or beside the file, as programs do."""
+    here = os.path.dirname(name)
     for module in found.modules:
         parts = module.split(".")
-        for i in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b as well
-            start = os.path.join(*parts[:i])
-            yield from {f"{start}.py", os.path.join(start, "__init__.py")} & there
-        if "__main__" not in parts:
-            yield from {os.path.join(*parts, "__main__.py")} & there
+        for base in {"", here}:
+            for i in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b as well
+                start = os.path.join(base, *parts[:i])
+                yield from {f"{start}.py", os.path.join(start, "__init__.py")} & there
+            yield from {os.path.join(base, *parts, "__main__.py")} & there
     for file in found.files:
-        beside = os.path.normpath(os.path.join(os.path.dirname(name), file))
-        yield from {beside, os.path.normpath(file)} & there
+        places = {os.path.normpath(os.path.join(here, file)), os.path.normpath(file)} & there
+        if not places and os.sep not in file:  # the last part of a path that is put together
+            places = {
+                one for one in there if os.path.basename(one) == file and one.startswith(os.path.join(here, ""))
+            }
+        yield from places
 
 
 def _needs(name: str, named: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -24,7 +24,7 @@ from air_executor.dags.validation import validate
 from air_executor.errors import AirExecutorError, InvalidInput, Refused, WaitTimeout
 from air_executor.times import to_iso
 
-__all__ = ["Conflict", "Options", "Result", "check_folder", "sync"]
+__all__ = ["Conflict", "Options", "Result", "check_folder", "deploy", "next_manifest", "plan_for", "sync"]
 
 SET_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 POLL_S: Final = 1.0
@@ -34,7 +34,8 @@ class Conflict(Refused):
     """The DAGs folder holds something that must not be overwritten."""
 
     def __init__(self, folder: Path, problems: list[str]) -> None:
-        super().__init__(f"{len(problems)} of the files in {folder} would be overwritten; nothing was deployed")
+        what = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+        super().__init__(f"{what} in {folder} would be overwritten; nothing was deployed")
         self.problems = problems
 
 
@@ -82,13 +83,15 @@ def sync(
     if SET_NAME.fullmatch(options.set_name) is None:
         raise InvalidInput(f"the name of a set is letters, digits, '_', '-' and '.', not {options.set_name!r}")
     result.source, result.airflow = str(source), str(airflow.program)
+    chosen = None if options.dags_folder is None else _dags_folder(options.dags_folder, source)
     facts = airflow.ask("look", folder=str(source))
-    target = DagsFolder(_dags_folder(options.dags_folder or Path(facts["dags_folder"]), source), options.set_name)
+    target = DagsFolder(chosen or _dags_folder(Path(facts["dags_folder"]), source), options.set_name)
     result.version, result.dags_folder = facts["version"], str(target.path)
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory(prefix="air-executor-"))
         if not options.dry_run:
             stack.enter_context(target.locked())
+            target.mend()
         snapshot, problems = _snapshot(source, facts["files"], options, Path(place).resolve() / "dags", result)
         old = target.manifest()
         tell(f"importing the DAG files in Airflow {facts['version']}")
@@ -102,15 +105,12 @@ def sync(
             found=problems,
         )
         result.warnings += checked.warnings
-        plan = _plan(old, snapshot, checked.dags, options, target, source)
+        plan = plan_for(old, snapshot, checked.dags, options, target, source)
         result.changes = plan.changes
-        new = _next_manifest(old, plan, checked.others, target, result)
+        new = next_manifest(old, plan, checked.others, target, result)
         if options.dry_run:
             return
-        if plan.rewrite or _differ(old, new):
-            _deploy(target, new, snapshot, plan)
-        else:
-            target.mend()
+        deploy(target, old, new, snapshot, plan)
         result.deployed = True
         if options.cleanup and new.stale_dags:
             _forget(airflow, target, new, result)
@@ -160,9 +160,11 @@ def _snapshot(
     return take(source, files, place), problems
 
 
-def _plan(
+def plan_for(
     old: Manifest, snapshot: Snapshot, dags: dict[str, list[str]], options: Options, target: DagsFolder, source: Path
 ) -> Plan:
+    """What has to be done; raises `Conflict` where that would overwrite something."""
+
     def digest(name: str) -> str | None:
         try:
             return sha256_of(target.path / name)
@@ -176,7 +178,8 @@ def _plan(
     return plan
 
 
-def _next_manifest(old: Manifest, plan: Plan, others: dict[str, str], target: DagsFolder, result: Result) -> Manifest:
+def next_manifest(old: Manifest, plan: Plan, others: dict[str, str], target: DagsFolder, result: Result) -> Manifest:
+    """What will be deployed; `others` are DAG ids that somebody else's files have by now."""
     missing = target.missing_folders(plan.files)
     needed = {os.path.dirname(name) for name in plan.files}
     kept = {folder for folder in old.folders if any(f"{need}/".startswith(f"{folder}/") for need in needed)}
@@ -197,8 +200,10 @@ def _differ(old: Manifest, new: Manifest) -> bool:
     return any(getattr(old, name) != getattr(new, name) for name in same)
 
 
-def _deploy(target: DagsFolder, new: Manifest, snapshot: Snapshot, plan: Plan) -> None:
-    target.mend()
+def deploy(target: DagsFolder, old: Manifest, new: Manifest, snapshot: Snapshot, plan: Plan) -> None:
+    """Make `new` what Airflow sees, if that is another than `old`."""
+    if not plan.rewrite and not _differ(old, new):
+        return
     try:
         target.put_in_place(target.stage(new, snapshot.root, plan.rewrite))
     except AirExecutorError:
@@ -215,7 +220,7 @@ def _forget(airflow: Airflow, target: DagsFolder, new: Manifest, result: Result)
             left.append(dag)
         elif dag in rows:
             try:
-                airflow.run("dags", "delete", "--yes", dag)
+                airflow.tell("dags", "delete", "--yes", dag)
                 result.deleted_dags.append(dag)
             except AirflowFailed as error:
                 left.append(dag)
@@ -268,8 +273,8 @@ def _unpause(
 
 def _unpause_now(airflow: Airflow, dags: list[str]) -> None:
     if len(dags) == 1:
-        airflow.run("dags", "unpause", "--yes", dags[0])
+        airflow.tell("dags", "unpause", "--yes", dags[0])
     else:
         # One command, since each costs seconds. Brackets are an escape that every database understands.
         any_of = "|".join(re.sub(r"[^\w-]", lambda c: f"[{c[0]}]", dag) for dag in dags)
-        airflow.run("dags", "unpause", "--yes", "--treat-dag-id-as-regex", f"^({any_of})$")
+        airflow.tell("dags", "unpause", "--yes", "--treat-dag-id-as-regex", f"^({any_of})$")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -171,6 +172,15 @@ class Airflow:
 
     # ---- its command line ----------------------------------------------------------------------
 
+    def tell(self, *arguments: str) -> None:
+        """Have an `airflow` command done; raises `AirflowFailed` where it fails."""
+        if python_of(self.program) is None:
+            self.run(*arguments)
+            return
+        answer = self.ask("command", within_s=COMMAND_S + START_S, arguments=list(arguments))
+        if "error" in answer:
+            raise AirflowFailed(f"`{shlex.join(['airflow', *arguments[:3]])}` failed: {answer['error']}")
+
     def run(self, *arguments: str) -> str:
         """What an `airflow` command prints; raises `AirflowFailed` with its last line where it fails."""
         shown = shlex.join(["airflow", *arguments[:3]])
@@ -213,7 +223,7 @@ def python_of(program: Path) -> list[str] | None:
 def _starts(head: list[str]) -> Iterator[list[str]]:
     words = head[0][2:].split()
     if words and words[0].endswith("/env"):
-        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        words = list(dropwhile(lambda word: word.startswith("-") or "=" in word, words[1:]))
         words = [shutil.which(words[0]) or words[0], *words[1:]] if words else []
     if not words:
         return

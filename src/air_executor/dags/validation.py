@@ -20,8 +20,8 @@ class Invalid(InvalidInput):
 
     def __init__(self, problems: list[Problem]) -> None:
         count = len({problem.file for problem in problems})
-        what = "1 file" if count == 1 else f"{count} files"
-        super().__init__(f"{what} cannot be deployed as they are; nothing was deployed")
+        what = "1 file is" if count == 1 else f"{count} files are"
+        super().__init__(f"{what} not fit to be deployed; nothing was deployed")
         self.problems = problems
 
 
@@ -65,7 +65,8 @@ def validate(
     dags: dict[str, list[str]] = {}
     for name, about in sorted(answer["files"].items()):
         if "error" in about:
-            problem = Problem(about.get("file", name), about.get("line", 0), about["error"])
+            text = about["error"].replace(f"{snapshot.root}{os.sep}", "")
+            problem = Problem(about.get("file", name), about.get("line", 0), text)
             if problem.file not in unreadable:
                 problems.append(problem)
             continue

@@ -11,7 +11,6 @@ import random
 import resource
 import select
 import signal
-import stat
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +23,9 @@ from air_executor.errors import AirExecutorError
 from air_executor.lifecycle import AttemptEnd, Run
 from air_executor.manager.folders import JobFolders
 from air_executor.manager.job import ManagedJob
+from air_executor.manager.references import References
 from air_executor.manager.syncer import Syncer
-from air_executor.model import EnvRef, Task
+from air_executor.model import Task
 from air_executor.runners.base import AttemptKey, Launch
 from air_executor.runners.local import LocalRunner
 from air_executor.scheduling import Capacity, Scheduler
@@ -44,8 +44,8 @@ NO_ROOM_RETRY_S: Final = 0.5
 CLOCK_JUMP_S: Final = 2.0
 LONGEST_POLL_S: Final = 3600.0
 """`epoll` takes no time-out of a million years."""
-MAX_VALUE_BYTES: Final = 128 * 1024
-"""No process gets a longer variable (`MAX_ARG_STRLEN`)."""
+HELD_A_TURN: Final = 1_000
+"""Tasks that a turn sets aside, or takes back, because of a program that tells a variable."""
 
 
 class Manager:
@@ -80,6 +80,10 @@ class Manager:
         self._syncer = Syncer()
         self._poller = select.epoll()
         self._runner = LocalRunner(base, self._poller, settings.launchers)
+        self._references = References(self._poller)
+        self._awaited: set[AttemptKey] = set()
+        """Attempts to be handed over again as soon as their variables are known."""
+        self._more_to_schedule = False
         self._wake_r = -1
         self.webhook_named = threading.Event()
         """Set when a job is taken up that names a webhook (`on_end`)."""
@@ -169,8 +173,10 @@ class Manager:
             self._refused.append((key, AttemptEnd(ended_at=time.time(), reason="lost", error=error)))
             return
         if key.task in job.run.stop_requested:
-            end = AttemptEnd(ended_at=time.time(), reason="cancelled", error="cancelled before it started")
-            self._refused.append((key, end))
+            self._refuse_cancelled(key)
+            return
+        if task.spec.env_from and not self._knows_variables(job, task, key):
+            self._awaited.add(key)
             return
         launch = self._launch(job, task)
         if launch is not None:
@@ -186,7 +192,8 @@ class Manager:
             )
         if not self._until_idle:
             return False
-        if self._folders.touched or self._launches or self._refused or any(map(self._has_work, self._folders.all())):
+        waits = self._folders.touched or self._launches or self._refused or self._references.busy
+        if waits or any(map(self._has_work, self._folders.all())):
             self._idle_since = None
             return False
         if self._idle_since is None:
@@ -215,6 +222,7 @@ class Manager:
                     job.write_views(horizon)
             except OSError as error:
                 log.warning("job %s: views not written: %s", job.name, error)
+        self._references.close()
         self._runner.close()
         for action in self._deferred:
             self._syncer.after(action)
@@ -232,6 +240,9 @@ class Manager:
         ready = self._wait()
         now = self._clock()
         self._hear(ready, now)
+        self._references.collect(ready)
+        if self._references.released:
+            self._take_back_held(now)
         looked = self._record_ends(ready, now)
         now = self._clock()  # what ended meanwhile ended before what starts now
         self._take_due(now)
@@ -248,8 +259,10 @@ class Manager:
         due = self._folders.next_poll
         if self._timers:
             due = min(due, self._timers[0][0])
-        if self._folders.touched or self._refused:
+        if self._folders.touched or self._refused or self._more_to_schedule:
             due = now
+        if self._references.busy:
+            due = min(due, now + self._references.wake_at() - time.monotonic())
         if self._delayed:
             due = min(due, self._delayed_until)
         if (wake := self._runner.wake_at()) is not None:
@@ -284,6 +297,8 @@ class Manager:
                 self._scheduler.release(task.spec)
             self._scheduler.forget(run)
             self._by_run.pop(id(run), None)
+            self._references.forget(run)
+        self._awaited = {key for key in self._awaited if key.job != job.name}
         if job.context is not None:
             self._runner.forget_run(job.context)
         if job.journal is not None:
@@ -372,6 +387,7 @@ class Manager:
         run = job.run
         if before is not None and run is not before:
             self._scheduler.forget(before)
+            self._references.forget(before)
             self._by_run.pop(id(before), None)
         if run is None:
             return
@@ -430,6 +446,9 @@ class Manager:
         for stop in run.stops:
             key = AttemptKey(job.name, run.id, stop.task, stop.attempt)
             self._launches = [entry for entry in self._launches if not self._dropped(entry, key)]
+            if key in self._awaited:
+                self._awaited.discard(key)
+                self._refuse_cancelled(key)
             self._runner.stop(key, self.settings.grace_s)
         run.stops.clear()
 
@@ -437,9 +456,12 @@ class Manager:
         """Whether `entry` is the start of `key`, stopped before it was handed over."""
         if entry[2].key != key:
             return False
+        self._refuse_cancelled(key)
+        return True
+
+    def _refuse_cancelled(self, key: AttemptKey) -> None:
         end = AttemptEnd(ended_at=time.time(), reason="cancelled", error="cancelled before it started")
         self._refused.append((key, end))
-        return True
 
     def _kill_all(self, now: float) -> None:
         for job in self._folders.jobs.values():
@@ -450,11 +472,21 @@ class Manager:
     # ---- starting -----------------------------------------------------------------------------
 
     def _schedule(self, now: float) -> None:
+        self._more_to_schedule = False
         if self._stop is not None or now < self._no_room_until or not self._runner.ready:
             return
+        held = 0
         while (choice := self._scheduler.next(now)) is not None:
             run, task = choice
             job = self._by_run[id(run)]
+            if task.spec.env_from and not self._knows_variables(job, task):
+                self._scheduler.release(task.spec)  # it waits without a slot
+                self._scheduler.note(run, now)
+                held += 1
+                if held == HELD_A_TURN:
+                    self._more_to_schedule = True
+                    return
+                continue
             launcher = self._runner.choose()
             run.start(task, launcher, now)
             launch = self._launch(job, task)
@@ -465,6 +497,24 @@ class Manager:
             self._folders.touched[job.name] = job
             job.views.touch()
 
+    def _knows_variables(self, job: ManagedJob, task: Task, again: AttemptKey | None = None) -> bool:
+        """Whether a task need not wait for a program that tells a variable of it."""
+        assert job.run is not None
+        assert job.context is not None
+        return self._references.ready(job.run, job.context, task, again)
+
+    def _take_back_held(self, now: float) -> None:
+        """Let tasks start whose variables are known now, or are known not to be."""
+        for waiting in self._references.take_released(HELD_A_TURN):
+            run, key = waiting.run, waiting.again
+            if key is None:
+                if run.is_taken(waiting.task):  # it may have been cancelled meanwhile
+                    run.put_back(waiting.task)
+                    self._scheduler.note(run, now)
+            elif key in self._awaited:
+                self._awaited.discard(key)
+                self._relaunch(key)
+
     def _launch(self, job: ManagedJob, task: Task) -> Launch | None:
         """What a runner needs to start an attempt; None when it cannot start, which is then recorded."""
         run, spec = job.run, task.spec
@@ -474,12 +524,10 @@ class Manager:
         error = self._scheduler.capacity.lacks(spec)
         env = spec.env
         if spec.env_from and error is None:
-            env = dict(env or {})
-            for name, ref in spec.env_from.items():
-                try:
-                    env[name] = _resolve(ref)
-                except ValueError as problem:
-                    error = f"env_from.{name}: {problem}"
+            try:
+                env = {**(env or {}), **self._references.variables(run, task)}
+            except ValueError as problem:
+                error = str(problem)
         if error is not None:
             end = AttemptEnd(ended_at=time.time(), exit_code=126, reason="not_started", error=error)
             self._refused.append((key, end))
@@ -562,6 +610,7 @@ class Manager:
 
     def _put_away(self, job: ManagedJob, run: Run) -> None:
         self._scheduler.forget(run)
+        self._references.forget(run)
         self._by_run.pop(id(run), None)
         if job.context is not None:
             self._runner.forget_run(job.context)
@@ -577,34 +626,3 @@ class Manager:
         job.wake_at = at
         self._serial += 1
         heapq.heappush(self._timers, (at, self._serial, job))
-
-
-def _resolve(ref: EnvRef) -> str:
-    """The value of a reference; `ValueError` saying why there is none. Never waits: a FIFO would stop everything."""
-    if ref.environment is not None:
-        if (value := os.environ.get(ref.environment)) is None:
-            raise ValueError(f"not set in the manager's environment: {ref.environment}")
-        place = ref.environment
-    else:
-        assert ref.file is not None
-        place, value = ref.file, os.fsdecode(_read_secret(ref.file)).removesuffix("\n")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{place}: not UTF-8") from None
-    if "\0" in value:
-        raise ValueError(f"{place}: holds a NUL character, which cannot be passed to a process")
-    return value
-
-
-def _read_secret(path: str) -> bytes:
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError(f"{path}: not a file")
-            data = file.read(MAX_VALUE_BYTES + 1)
-    except OSError as problem:
-        raise ValueError(f"{path}: {problem.strerror}") from None
-    if len(data) > MAX_VALUE_BYTES:
-        raise ValueError(f"{path}: over {MAX_VALUE_BYTES} bytes, too long for a variable")
-    return data

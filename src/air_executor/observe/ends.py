@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.model import ENDED_STATES
-from air_executor.names import file_stem
+from air_executor.names import check_job_name, file_stem
 from air_executor.observe.journals import RunJournal
 from air_executor.store.files import read_regular
-from air_executor.store.inbox import drop_files, read_records
+from air_executor.store.inbox import drop_files, read_records, waiting_requests
 from air_executor.store.layout import Base, JobFolder
 
 __all__ = ["Look", "look"]
@@ -40,23 +42,32 @@ class Look(Struct, frozen=True):
 
 def look(base: Base, job: str, run: str | None = None) -> Look:
     """Look at one run. Raises `BaseUnusable` where there is no base folder, `InvalidName` for what names no job."""
-    folder = base.require().job(job)
-    if not folder.path.is_dir() or folder.path.is_symlink():
+    path = f"{base.jobs}/{check_job_name(job)}"  # paths as objects would take longer than all the rest
+    if not _is_folder(path):
+        base.require()
         return Look(job, run, found=False, missing=True, ended=False, state=None)
-    state = _read(folder.state)
+    state = _read(f"{path}/state.json")
     if run is not None and (state is None or state.get("id") != run):
+        folder = base.job(job)
         archived = _read(folder.runs / file_stem(run) / "state.json")
         if archived is not None:
             return Look(job, run, found=True, missing=False, ended=True, state=_kept(archived, job))
         missing = run not in _announced(folder) and run != _journalled(folder)
         return Look(job, run, found=True, missing=missing, ended=False, state=None)
-    ended = _has_ended(state) and not _goes_on(folder, state, run)
+    ended = _has_ended(state) and not _goes_on(base.job(job), state, run)
     if ended:
         # A request that is gone was carried out, and the view that shows it was written before: look once more.
-        again = _read(folder.state)
+        again = _read(f"{path}/state.json")
         ended = _has_ended(again) and _id(again) == _id(state)
         state = again
     return Look(job, run, found=True, missing=False, ended=ended, state=_kept(state, job))
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _id(state: dict[str, Any] | None) -> Any:
@@ -71,7 +82,7 @@ def _goes_on(folder: JobFolder, state: dict[str, Any] | None, run: str | None) -
     """Whether an ended run was told to go on, or (where no run in particular is meant) another one is to come."""
     if run is None and any(announced != _id(state) for announced in _announced(folder)):
         return True
-    return any(b'"request":"retry"' in line[:40] or b'"reopen":true' in line[:40] for line in _requests(folder))
+    return "reopen" in waiting_requests(folder.inbox)
 
 
 def _journalled(folder: JobFolder) -> str | None:
@@ -111,7 +122,7 @@ def _requests(folder: JobFolder) -> Iterator[bytes]:
         yield from (line for _, line in records)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: str | Path) -> dict[str, Any] | None:
     try:
         return _decoded(read_regular(path)) or None
     except OSError:

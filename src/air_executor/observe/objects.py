@@ -50,6 +50,7 @@ def job_object(progress: Progress, name: str, now: float) -> dict[str, Any]:
         "estimate_s": None
         if estimate is None
         else {name.removesuffix("_s"): round(value, 1) for name, value in estimate._asdict().items()},
+        "origin": progress.options.origin,
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from air_executor.errors import InvalidInput
-from air_executor.model import ENDED_STATES, STATES
+from air_executor.model import ENDED_STATES, MAX_ORIGIN_BYTES, STATES
 from air_executor.observe.objects import job_object
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Tails
@@ -18,7 +18,7 @@ from air_executor.store.files import Identity, identity, read_regular
 from air_executor.store.layout import Base
 from air_executor.times import from_iso
 
-__all__ = ["Overview", "from_state", "newest_first"]
+__all__ = ["Overview", "from_state", "holds", "newest_first", "origin_in"]
 
 COUNTS: Final = ("pending", "running", "completed", "failed")
 LOOK_S: Final = 0.25
@@ -125,16 +125,41 @@ class Overview:
         found = [seen.job for seen in self._seen.values() if seen.changed > since]
         return sorted(found, key=newest_first)
 
-    def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
-        counts = dict.fromkeys(STATES, 0)
-        for seen in self._seen.values():
-            counts[seen.job["state"]] += 1
-        return counts
+    def numbers(self) -> dict[str, Any]:
+        """All jobs in numbers."""
+        return in_numbers(seen.job for seen in self._seen.values())
 
-    def under_way(self) -> Iterator[dict[str, Any]]:
-        """Jobs that have not ended."""
-        return (seen.job for seen in self._seen.values() if seen.job["state"] not in ENDED_STATES)
+    def numbers_by(self, path: str) -> list[dict[str, Any]]:
+        """Jobs in numbers, apart by what stands in their origin at `path` (names with dots between)."""
+        keys = path.split(".")
+        apart: dict[str | None, list[dict[str, Any]]] = {}
+        for seen in self._seen.values():
+            value: Any = seen.job["origin"]
+            for key in keys:
+                value = value.get(key) if isinstance(value, dict) else None
+            apart.setdefault(value if isinstance(value, str) else None, []).append(seen.job)
+        return [{"value": value, **in_numbers(jobs)} for value, jobs in apart.items()]
+
+
+def holds(origin: Any, wanted: Any) -> bool:
+    """Whether `wanted` is `origin` or, of objects, a part of it."""
+    if isinstance(wanted, dict):
+        return isinstance(origin, dict) and all(
+            key in origin and holds(origin[key], value) for key, value in wanted.items()
+        )
+    return bool(origin == wanted)
+
+
+def in_numbers(jobs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """How many jobs are in each state, and what those under way do."""
+    counts = dict.fromkeys(STATES, 0)
+    running, rate = 0, 0.0
+    for job in jobs:
+        counts[job["state"]] += 1
+        if job["state"] not in ENDED_STATES:
+            running += job["running"]
+            rate += job["rate_per_s"]
+    return {"counts": counts, "running_tasks": running, "rate_per_s": round(rate, 3)}
 
 
 def newest_first(job: dict[str, Any]) -> tuple[float, str]:
@@ -192,7 +217,16 @@ def from_state(path: str, name: str) -> dict[str, Any]:
         "rate_per_s": 0.0,
         "elapsed_s": elapsed_s,
         "estimate_s": None,
+        "origin": origin_in(state),
     }
+
+
+def origin_in(state: dict[str, Any]) -> dict[str, Any] | None:
+    """Who handed a job in, as its `state.json` tells it; None when it does not, or tells too much."""
+    origin = state.get("origin")
+    if not isinstance(origin, dict) or len(msgspec.json.encode(origin)) > MAX_ORIGIN_BYTES:
+        return None
+    return origin
 
 
 def _time(state: dict[str, Any], key: str) -> str | None:

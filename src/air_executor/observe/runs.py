@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from air_executor.model import STATES
+from air_executor.observe.overview import origin_in
 from air_executor.observe.tail import JournalTail
 from air_executor.store.files import Identity, identity, read_regular
 from air_executor.times import from_iso, to_iso
@@ -56,6 +57,7 @@ def present_run(tail: JournalTail, now: float) -> dict[str, Any]:
         "total_tasks": progress.total,
         "completed": progress.counts["completed"],
         "failed": progress.counts["failed"],
+        "origin": progress.options.origin,
     }
 
 
@@ -86,4 +88,5 @@ def _run(path: str, name: str) -> dict[str, Any]:
         "total_tasks": sum(counts.values()),
         "completed": counts["completed"],
         "failed": counts["failed"],
+        "origin": origin_in(state),
     }

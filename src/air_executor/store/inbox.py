@@ -17,7 +17,15 @@ from typing import Any
 from air_executor.errors import InvalidInput
 from air_executor.store.files import write_all
 
-__all__ = ["UntrustedFile", "append_records", "drop_files", "drop_records", "read_records", "time_of_drop"]
+__all__ = [
+    "UntrustedFile",
+    "append_records",
+    "drop_files",
+    "drop_records",
+    "read_records",
+    "time_of_drop",
+    "waiting_requests",
+]
 
 DROP_SUFFIX = ".drop.jsonl"
 RENEW_SUFFIX = f"-renew{DROP_SUFFIX}"
@@ -108,6 +116,19 @@ def drop_files(inbox: Path) -> list[str]:
         return sorted(name for name in os.listdir(inbox) if name.endswith(DROP_SUFFIX) and name[0] != ".")
     except FileNotFoundError:
         return []
+
+
+def waiting_requests(inbox: Path) -> set[str]:
+    """What an ended job was asked that no manager has carried out: `submit` a next run, `reopen` this one."""
+    found = set()
+    for name in drop_files(inbox):
+        records, _ = read_records(inbox / name, 0, whole=True)
+        for _, line in records:
+            if b'"request":"submit"' in line[:40]:
+                found.add("submit")
+            elif b'"request":"retry"' in line[:40] or b'"reopen":true' in line[:40]:
+                found.add("reopen")
+    return found
 
 
 class UntrustedFile(OSError):

@@ -20,7 +20,7 @@ Rights = Literal["read", "write"]
 
 MAY_WRITE: Final = "air_executor.may_write"
 """Key of the request's scope: whether the caller may change things."""
-GUARDED: Final = frozenset({"info", "jobs", "events", "metrics"})
+GUARDED: Final = frozenset({"info", "jobs", "ends", "events", "metrics"})
 """First segments of paths that tell something about jobs; pages and documents say nothing of them."""
 CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_BODY: Final = 64_000_000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from air_executor.masking import mask_event
+from air_executor.observe.overview import holds
 from air_executor.observe.roll import GRID
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Watched
@@ -147,8 +148,8 @@ async def _missed(tail: JournalTail, last_id: str) -> set[int] | None:
     return found
 
 
-async def all_jobs(site: Site, write: bool) -> AsyncIterator[bytes]:
-    """All jobs, then those that change."""
+async def all_jobs(site: Site, write: bool, origin: dict[str, Any] | None) -> AsyncIterator[bytes]:
+    """All jobs (of one origin), then those that change."""
     seen = -1
     quiet_s = 0.0
     told: dict[str, Any] = {}
@@ -158,6 +159,8 @@ async def all_jobs(site: Site, write: bool) -> AsyncIterator[bytes]:
         info = site.info(write)
         if overview.version != seen or info != told:
             jobs = overview.jobs(seen)
+            if origin is not None:
+                jobs = [job for job in jobs if holds(job["origin"], origin)]
             gone = [name for version, name in overview.gone if version > seen] if seen >= 0 else []
             jobs = jobs[:FIRST_JOBS] if seen < 0 else jobs
             seen = overview.version

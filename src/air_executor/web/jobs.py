@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
@@ -13,7 +14,7 @@ from air_executor.errors import InvalidInput, WaitTimeout
 from air_executor.masking import mask_options
 from air_executor.model import STATES
 from air_executor.observe.objects import grid
-from air_executor.observe.overview import newest_first
+from air_executor.observe.overview import holds, newest_first
 from air_executor.web.access import MAY_WRITE
 from air_executor.web.answers import EventStream, Json
 from air_executor.web.feed import all_jobs, journal_lines, one_job
@@ -34,20 +35,45 @@ async def _job_name(name: Annotated[str, Path(description="Name of the job, perc
     return decoded(name, "job name")
 
 
+async def _origin(
+    origin: Annotated[
+        str | None, Query(description="Only jobs whose `origin` holds this JSON object, and maybe more.")
+    ] = None,
+) -> dict[str, Any] | None:
+    if origin is None:
+        return None
+    try:
+        wanted = msgspec.json.decode(origin)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        wanted = None
+    if not isinstance(wanted, dict):
+        raise InvalidInput("origin: expected a JSON object")
+    return wanted
+
+
 TheSite = Annotated[Site, Depends(_site)]
+Origin = Annotated[dict[str, Any] | None, Depends(_origin)]
 JobName = Annotated[str, Depends(_job_name)]
 
 
 @routes.get("/info")
-async def info(site: TheSite, request: Request) -> Response:
+async def info(
+    site: TheSite,
+    request: Request,
+    by: Annotated[
+        str | None, Query(description="Also apart by what stands there in the jobs' `origin`, as `a.b`.")
+    ] = None,
+) -> Response:
     """The server, its manager, and all jobs in numbers."""
     site.overview.look()
-    return Json(site.info(request.scope.get(MAY_WRITE, False)))
+    shown = site.info(request.scope.get(MAY_WRITE, False))
+    return Json(shown if by is None else {**shown, "apart": site.overview.numbers_by(by)})
 
 
 @routes.get("/jobs")
 async def jobs(
     site: TheSite,
+    origin: Origin,
     state: Annotated[str | None, Query(description="Only jobs of this state; several with commas between.")] = None,
     q: Annotated[str | None, Query(description="Only jobs whose names hold this text.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
@@ -61,7 +87,9 @@ async def jobs(
     found = [
         job
         for job in site.overview.jobs()
-        if (states is None or job["state"] in states) and (not q or q.casefold() in job["name"].casefold())
+        if (states is None or job["state"] in states)
+        and (not q or q.casefold() in job["name"].casefold())
+        and (origin is None or holds(job["origin"], origin))
     ]
     if after is not None:
         key = _key_of(after)
@@ -91,6 +119,12 @@ async def job(site: TheSite, name: JobName) -> Response:
     return Json(site.detail_from_state(name) if tail is None else site.detail(tail))
 
 
+@routes.get("/jobs/{name}/origin")
+async def job_origin(site: TheSite, name: JobName) -> Response:
+    """Who handed a job in (its option `origin`), and the id of its present run."""
+    return Json(site.origin(name))
+
+
 @routes.get("/jobs/{name}/grid")
 async def job_grid(site: TheSite, name: JobName, request: Request) -> Response:
     """One byte a task, in the order of the list: 0 pending, 1 running, 2 completed, 3 failed, 4 skipped,
@@ -111,12 +145,13 @@ async def job_grid(site: TheSite, name: JobName, request: Request) -> Response:
 async def events(
     site: TheSite,
     request: Request,
+    origin: Origin,
     job: Annotated[str | None, Query(description="Of this job; without it all jobs at a glance.")] = None,
     cells: Annotated[int, Query(ge=0, le=1, description="0: without changes of the grid.")] = 1,
 ) -> Response:
     """What happens, as server-sent events. `Last-Event-ID` goes on exactly where a connection broke off."""
     if job is None:
-        return EventStream(all_jobs(site, request.scope.get(MAY_WRITE, False)))
+        return EventStream(all_jobs(site, request.scope.get(MAY_WRITE, False), origin))
     site.tails.folder(job)
     last_id = request.headers.get("last-event-id", "")
     return EventStream(one_job(site, job, last_id, with_cells=bool(cells)))

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from air_executor.model import Reason, State, Status
 
@@ -30,6 +30,13 @@ class ManagerFacts(Struct):
     slots: int | None
 
 
+class Numbers(Struct):
+    value: str | None
+    counts: dict[State, int]
+    running_tasks: int
+    rate_per_s: float
+
+
 class Info(Struct):
     version: str
     base: str
@@ -39,6 +46,7 @@ class Info(Struct):
     counts: dict[State, int]
     running_tasks: int
     rate_per_s: float
+    apart: list[Numbers] | UnsetType = UNSET
 
 
 class Estimate(Struct):
@@ -68,6 +76,12 @@ class JobFacts(Struct):
     rate_per_s: float
     elapsed_s: float
     estimate_s: Estimate | None
+    origin: dict[str, Any] | None
+
+
+class JobOrigin(Struct):
+    id: str | None
+    origin: dict[str, Any] | None
 
 
 class Job(JobFacts):
@@ -246,6 +260,7 @@ class Run(Struct):
     total_tasks: int
     completed: int
     failed: int
+    origin: dict[str, Any] | None
 
 
 class Runs(Struct):
@@ -322,6 +337,7 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
     ("get", "/info"): (200, Info),
     ("get", "/jobs"): (200, Jobs),
     ("get", "/jobs/{name}"): (200, JobDetail),
+    ("get", "/jobs/{name}/origin"): (200, JobOrigin),
     ("get", "/jobs/{name}/grid"): (200, ("application/octet-stream", BYTES)),
     ("get", "/jobs/{name}/journal"): (200, (NDJSON, TEXTS)),
     ("get", "/jobs/{name}/end"): (200, End),

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from air_executor import __version__
-from air_executor.client import AirExecutorClient
-from air_executor.errors import BaseUnusable
+from air_executor.errors import BaseUnusable, InvalidInput
+from air_executor.events import RunCreated, decode_event
 from air_executor.observe.failures import FailureLines
 from air_executor.observe.index import Index, default_folder
 from air_executor.observe.objects import job_detail
@@ -22,7 +24,7 @@ from air_executor.observe.runs import EarlierRuns
 from air_executor.observe.said import Said, SaidByTasks
 from air_executor.observe.tail import JournalTail
 from air_executor.observe.tails import Tails, Watched
-from air_executor.store.files import Identity, identity
+from air_executor.store.files import Identity, identity, open_regular
 from air_executor.store.layout import Base, JobFolder
 from air_executor.store.lock import manager_pid
 from air_executor.web.feed import Frames
@@ -86,8 +88,7 @@ class Site:
         detail = job_detail(Progress(), name, time.time(), 0)
         total = state["total_tasks"]
         percent = round(100.0 * state["completed"] / total, 2) if total else 0.0
-        origin = AirExecutorClient(self.base.path).get_job(name).get("origin")
-        options = {"origin": origin} if isinstance(origin, dict) else {}
+        options = {} if state["origin"] is None else {"origin": state["origin"]}
         read = self.tails.share_read(name)
         return {**detail, **state, "options": options, "warnings": [], "percent": percent, "reading": read}
 
@@ -121,9 +122,22 @@ class Site:
             self._manager = _manager_facts(self.base)
         return self._manager
 
+    def origin(self, name: str) -> dict[str, Any]:
+        """Which run of a job there is now, and who handed it in: the journal's first line says so, and where no
+        manager has taken the job up its `state.json`."""
+        folder = self.tails.folder(name)
+        try:
+            with open(open_regular(folder.journal), "rb") as journal:
+                created = decode_event(journal.readline().rstrip(b"\n"))
+        except (OSError, InvalidInput, msgspec.DecodeError, UnicodeDecodeError):
+            created = None
+        if isinstance(created, RunCreated):
+            return {"id": created.id, "origin": created.options.origin}
+        state = from_state(str(folder.state), name)
+        return {"id": state["id"], "origin": state["origin"]}
+
     def info(self, write: bool) -> dict[str, Any]:
         """The server, its manager, and its jobs in numbers."""
-        under_way = list(self.overview.under_way())
         manager = self.manager()
         return {
             "version": __version__,
@@ -131,9 +145,7 @@ class Site:
             "write": write,
             "slots": None if manager is None else manager["slots"],
             "manager": manager,
-            "counts": self.overview.counts(),
-            "running_tasks": sum(job["running"] for job in under_way),
-            "rate_per_s": round(sum(job["rate_per_s"] for job in under_way), 3),
+            **self.overview.numbers(),
         }
 
     async def pause(self, seconds: float) -> None:

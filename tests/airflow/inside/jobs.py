@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,17 @@ class ServerProcess:
                 process.wait()
         assert process.stdout is not None
         process.stdout.close()
+
+
+def own() -> set[tuple[str, str]]:
+    """Threads of this process, and what it has open of what watchers use: it should not grow."""
+    found = {("thread", thread.name) for thread in threading.enumerate() if "air-executor" in thread.name}
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            what = os.readlink(f"/proc/self/fd/{entry}")
+            if what in ("anon_inode:inotify", "anon_inode:[eventfd]") or "/jobs/" in what:
+                found.add((entry, what))
+    return found
 
 
 class Lines:
