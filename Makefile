@@ -155,3 +155,13 @@ constraints: $(VENV)/.build ## pin the newest versions of everything
 	done; \
 	rm -f constraints/airflow-3.*.txt constraints/airflow-pre.txt; \
 	cp "$$new"/runtime.txt "$$new"/dev.txt "$$new"/airflow-*.txt constraints/
+
+# --- tools of other projects --------------------------------------------------------------------------------------
+# What the tests of fixing let loose on projects: in environments of their own, since they pin what ours pins otherwise.
+$(VENV)/.fixing-tools: $(VENV)/.made constraints/fixing-tools.txt
+	@echo "setting up the tools that the tests of fixing use" >&2
+	@rm -rf $(VENV)/fixing-tools
+	@$(call quietly,$(BIN)/python -m venv $(VENV)/fixing-tools)
+	@$(call quietly,$(VENV)/fixing-tools/bin/python -m pip --disable-pip-version-check --no-input install \
+	    -r constraints/fixing-tools.txt)
+	@touch $@

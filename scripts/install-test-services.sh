@@ -1,11 +1,11 @@
 #!/bin/sh
 # Installs what the tests use beside Python packages: Chromium for the dashboard, PostgreSQL for history, Prometheus for
-# metrics. Quick when they are there. Without apt, or without the right to use it, install them yourself: tests that
-# need what is missing are skipped (Chromium) or fail and name this script.
+# metrics, bubblewrap and git for fixing. Quick when they are there. Without apt, or without the right to use it,
+# install them yourself: tests that need what is missing are skipped (Chromium) or fail and name this script.
 set -eu
 
 missing=
-for pair in chromium:chromium promtool:prometheus; do
+for pair in chromium:chromium promtool:prometheus bwrap:bubblewrap git:git; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"

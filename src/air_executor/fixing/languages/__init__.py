@@ -1,0 +1,41 @@
+"""Which languages are known: those here, and those other distributions bring by entry points."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Final
+
+from air_executor.errors import InvalidInput
+from air_executor.fixing.languages.language import Language
+
+__all__ = ["BUILT_IN", "GROUP", "Language", "languages"]
+
+GROUP: Final = "air_executor.languages"
+BUILT_IN: Final = {
+    "python": "air_executor.fixing.languages.python:PYTHON",
+}
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """All languages by name. One that cannot be loaded is an error that names the distribution it came with."""
+    found = {name: _load(place) for name, place in BUILT_IN.items()}
+    for entry in entry_points(group=GROUP):
+        try:
+            language = entry.load()
+        except Exception as error:
+            whose = entry.dist.name if entry.dist else entry.value
+            raise InvalidInput(f"language {entry.name!r} of {whose} cannot be loaded: {error}") from error
+        if not isinstance(language, Language):
+            raise InvalidInput(f"language {entry.name!r} ({entry.value}) is no `Language`")
+        found[language.name] = language
+    return found
+
+
+def _load(place: str) -> Language:
+    module, _, name = place.partition(":")
+    language = getattr(importlib.import_module(module), name)
+    assert isinstance(language, Language)
+    return language

@@ -1,0 +1,1 @@
+"""One tool's check a file. What they share: `programs` finds them, `output` reads what they print."""
