@@ -2,12 +2,12 @@
 #
 #   PYTHON=python3.12   the interpreter for a new .venv (default: the first that works)
 #   ARGS="-k journal"   passed on to pytest, the benchmarks or the demo
-#   WORKERS=4           test processes at once (default: one a CPU, four at most)
+#   WORKERS=4           test processes at once (default: one a CPU and one more, since two wait for Airflow; five at most)
 
 VENV := .venv
 PYTHON ?=
 ARGS :=
-WORKERS ?= auto --maxprocesses 4
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 5)))
 
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)
 BIN := $(VENV)/bin
@@ -40,10 +40,10 @@ test-services: # programs the tests use, from Debian
 
 airflow: $(VENV)/.airflow # the Airflows the tests run on
 
-test: $(VENV)/.airflow dashboard test-services ## the fast tests
+test: $(VENV)/.airflow $(VENV)/.fixing-tools dashboard test-services ## the fast tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-soak: $(VENV)/.dev dashboard test-services ## the long tests
+soak: $(VENV)/.airflow $(VENV)/.fixing-tools dashboard test-services ## the long tests
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 check: lint format-check types ## linter, formatting, types
