@@ -306,11 +306,15 @@ class AirExecutorClient:
 
     # ---- asking for something -------------------------------------------------------------------
 
-    def cancel(self, job_name: str, task_id: str | None = None) -> None:
-        """Cancel a job, or one task of it; what runs is ended (TERM, then KILL)."""
+    def cancel(self, job_name: str, task_id: str | None = None, *, job_id: str | None = None) -> None:
+        """Cancel a job, or one task of it; what runs is ended (TERM, then KILL).
+
+        With `job_id` only that run: nothing happens to another that may have begun meanwhile.
+        """
         if task_id is not None:
             self.find_task(job_name, task_id)
-        self._request(job_name, {"request": "cancel", "task": task_id})
+        record: dict[str, Any] = {"request": "cancel", "task": task_id}
+        self._request(job_name, record if job_id is None else {**record, "run": job_id})
 
     def pause(self, job_name: str) -> None:
         """Start no more tasks of a job until it is resumed; running ones go on."""

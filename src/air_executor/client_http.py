@@ -241,8 +241,9 @@ class HttpClient(AirExecutorClient):
 
     # ---- asking for something -------------------------------------------------------------------
 
-    def cancel(self, job_name: str, task_id: str | None = None) -> None:
-        self._post(f"{_job(job_name)}/cancel", {} if task_id is None else {"task": task_id})
+    def cancel(self, job_name: str, task_id: str | None = None, *, job_id: str | None = None) -> None:
+        body = {"task": task_id, "run": job_id}
+        self._post(f"{_job(job_name)}/cancel", {key: value for key, value in body.items() if value is not None})
 
     def pause(self, job_name: str) -> None:
         self._post(f"{_job(job_name)}/pause")

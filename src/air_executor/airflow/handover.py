@@ -92,7 +92,7 @@ class HandOver:
             if self.end() is not None:
                 return f"job {self.job_name!r} had ended"
             # Where another run is under way ours waits for it, and the request waits behind ours.
-            self.client.cancel(self.job_name)
+            self.client.cancel(self.job_name, job_id=self.job_id)
             while time.monotonic() < deadline:
                 state = self.look()
                 if state is not None and (state["state"] in ENDED_STATES or state.get("stopping")):
@@ -158,7 +158,7 @@ class HandOver:
         was = (origin.get("max_tries"), origin.get("begun_at"))
         if was != (self.owner.max_tries, self.owner.begun_at):
             with contextlib.suppress(Refused):  # it has ended meanwhile
-                self.client.cancel(self.job_name)
+                self.client.cancel(self.job_name, job_id=state.get("id"))
 
     def _wait_for_end(self) -> dict[str, Any] | None:
         """How the run that is being cancelled ended; None when it is gone."""

@@ -151,7 +151,5 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
 
 
 def _cancel(client: AirExecutorClient, job: str, run: str | None) -> None:
-    """Cancel the job, unless another run of that name has begun."""
     with contextlib.suppress(NotFound):
-        if run is None or client.get_job(job).get("id") == run:
-            client.cancel(job)
+        client.cancel(job, job_id=run)

@@ -181,7 +181,8 @@ class JobInbox:
     def _request(self, run: Run, record: dict[str, Any], now: float) -> None:
         request, task = record.get("request"), record.get("task")
         if request == "cancel":
-            run.cancel(now, task if isinstance(task, str) else None)
+            if record.get("run") in (None, run.id):
+                run.cancel(now, task if isinstance(task, str) else None)
         elif request == "pause":
             run.pause(now)
         elif request == "resume":

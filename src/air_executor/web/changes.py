@@ -87,11 +87,13 @@ async def queue(site: TheSite, name: JobName, body: Body) -> Response:
 
 @routes.post("/jobs/{name}/cancel")
 async def cancel(site: TheSite, name: JobName, body: Body) -> Response:
-    """Cancel tasks (`task`, or `tasks`), or the whole job when none is named."""
+    """Cancel tasks (`task`, or `tasks`), or the whole job when none is named; with `run`, only of that run."""
+    run = _run_named(body)
     tail = await _going_on(site, name)
     ids = _named(tail, body)
     wanted: list[str | None] = [None] if ids is None else [*ids]
-    await _leave(site, tail.folder, [{"request": "cancel", "task": task} for task in wanted])
+    of_run = {} if run is None else {"run": run}
+    await _leave(site, tail.folder, [{"request": "cancel", "task": task, **of_run} for task in wanted])
     return Json({}, status_code=202)
 
 
@@ -131,11 +133,15 @@ async def close(site: TheSite, name: JobName) -> Response:
 @routes.post("/jobs/{name}/renew")
 async def renew(site: TheSite, name: JobName, body: Body) -> Response:
     """Say that somebody still waits for a job with `lease_s`, or for one `run` of it. One that has ended stays so."""
+    await asyncio.to_thread(AirExecutorClient(site.base.path).renew, name, job_id=_run_named(body))
+    return Json({}, status_code=202)
+
+
+def _run_named(body: dict[str, Any]) -> str | None:
     run = body.get("run")
     if run is not None and not isinstance(run, str):
         raise InvalidInput("run: expected the id of a run")
-    await asyncio.to_thread(AirExecutorClient(site.base.path).renew, name, job_id=run)
-    return Json({}, status_code=202)
+    return run
 
 
 async def _ask(site: Site, name: str, request: str) -> Response:

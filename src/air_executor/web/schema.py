@@ -321,6 +321,10 @@ class SomeTasks(Struct):
     tasks: list[str] = []
 
 
+class SomeTasksOfOneRun(SomeTasks):
+    run: str = ""
+
+
 class OneRun(Struct):
     run: str = ""
 
@@ -369,7 +373,7 @@ ANSWERS: Final[dict[tuple[str, str], tuple[int, Kind]]] = {
 BODIES: Final[dict[str, type]] = {
     "/jobs": NewJob,
     "/jobs/{name}/tasks": NewTasks,
-    "/jobs/{name}/cancel": SomeTasks,
+    "/jobs/{name}/cancel": SomeTasksOfOneRun,
     "/jobs/{name}/retry": SomeTasks,
     "/jobs/{name}/renew": OneRun,
 }
