@@ -43,7 +43,7 @@ Reason = Literal["exit", "signal", "timeout", "memory", "not_started", "lost", "
 TriggerRule = Literal["all_success", "all_done"]
 
 RESERVED_VARIABLES: Final = frozenset(
-    f"AIR_EXECUTOR_{name}" for name in ("BASE", "JOB", "PYTHON", "TASK", "ATTEMPT", "RESULT", "INBOX")
+    f"AIR_EXECUTOR_{name}" for name in ("BASE", "JOB", "RUN", "BEGAN", "PYTHON", "TASK", "ATTEMPT", "RESULT", "INBOX")
 )
 STATES: Final = ("waiting", "working", "completed", "failed")
 STATUSES: Final = ("pending", "running", "completed", "failed")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -375,3 +376,23 @@ def test_wait_after_a_retry_waits_for_the_new_end(base: Path, manager: ManagerPr
     marker.touch()
     client.retry("again")
     assert client.wait("again", 60)["state"] == "completed"
+
+
+def test_a_run_made_again_under_its_id_is_left_alone(
+    base: Path, start_manager: Callable[..., ManagerProcess], tmp_path: Path
+) -> None:
+    """What is ended of a job whose folder was removed is not what carries the same name, task and run id."""
+    start_manager("--slots", "8", AIR_EXECUTOR_GRACE_S="0.5")
+    client = AirExecutorClient(base)
+    stubborn = {"id": "t", "command": "sh", "args": ["-c", f"trap '' TERM; echo $$ >{tmp_path}/pid; sleep 600"]}
+    client.create_job("again", [stubborn], job_id="mine")
+    pid = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the first"))
+    shutil.rmtree(base / "jobs" / "again")
+    quick = {"id": "t", "command": "sh", "args": ["-c", f"until test -e {tmp_path}/go; do sleep 0.02; done"]}
+    client.create_job("again", [quick], job_id="mine")
+    wait_for(lambda: client.get_job("again").get("progress", {}).get("running"), "the second")
+    wait_for(lambda: not alive(pid), "the end of the first")
+    client.create_job("marker", [{"command": "true"}])
+    client.wait("marker", 60)  # whatever the manager made of that end, it has done by now
+    (tmp_path / "go").touch()
+    assert client.wait("again", 60)["state"] == "completed", (base / "manager.log").read_text()

@@ -158,6 +158,7 @@ class ManagedJob:
         env["AIR_EXECUTOR_BASE"] = str(self.folder.base)
         env["AIR_EXECUTOR_JOB"] = self.name
         env["AIR_EXECUTOR_RUN"] = run.id
+        env["AIR_EXECUTOR_BEGAN"] = run.created_at
         env["AIR_EXECUTOR_PYTHON"] = sys.executable
         self.context = RunContext(self.folder, run.id, run.cwd, env)
 

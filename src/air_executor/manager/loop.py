@@ -293,7 +293,9 @@ class Manager:
         run = job.run
         if run is not None:
             for task in run.running_tasks():
-                self._runner.stop(AttemptKey(job.name, run.id, task.spec.id, task.attempt), self.settings.grace_s)
+                key = AttemptKey(job.name, run.id, task.spec.id, task.attempt)
+                self._runner.stop(key, self.settings.grace_s)
+                self._runner.disown(key)
                 self._scheduler.release(task.spec)
             self._scheduler.forget(run)
             self._by_run.pop(id(run), None)

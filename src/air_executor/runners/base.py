@@ -73,6 +73,9 @@ class Runner(Protocol):
     def stop(self, key: AttemptKey, grace_s: float) -> None:
         """End an attempt's process group: TERM, grace, KILL."""
 
+    def disown(self, key: AttemptKey) -> None:
+        """Forget whose an attempt was: its name may be given once more while it is still being ended."""
+
     def flush(self) -> None:
         """Send what was handed over."""
 

@@ -164,7 +164,7 @@ class Running:
         self.forced = False
         self.cgroup: Any = None
         """The control group of its own that it has, if any."""
-        self.mark = (b"", b"")
+        self.mark = (b"", b"", b"")
         """What stands in the environment of this attempt's processes and of no others."""
         self.end: list[Any] | None = None
 
@@ -568,6 +568,7 @@ class Launcher:
         task.mark = (
             strays.RESULT + full[b"AIR_EXECUTOR_RESULT"],
             strays.RUN + full.get(b"AIR_EXECUTOR_RUN", b""),
+            strays.BEGAN + full.get(b"AIR_EXECUTOR_BEGAN", b""),
         )
         folder = context.cwd if cwd is None else os.path.join(context.cwd, os.fsencode(cwd))
         if folder != self.cwd:

@@ -37,7 +37,7 @@ from air_executor.runners.processes import (
     wait_status,
 )
 from air_executor.runners.spools import SPOOL_NAME, Remains, Spooled, end_of, lost, read_spools, worth_of
-from air_executor.runners.strays import RUN, signal_strays, strays_of
+from air_executor.runners.strays import RUN, MarksOfRun, signal_strays, strays_of
 from air_executor.store.layout import Base
 
 __all__ = ["LocalRunner"]
@@ -443,6 +443,12 @@ class LocalRunner:
             if attempt.key == key:
                 self._end_adopted(attempt, "cancelled", grace_s)
 
+    def disown(self, key: AttemptKey) -> None:
+        place = self._where.pop(key, None)
+        if place is not None:
+            launcher, token = place
+            launcher.tokens[token] = key._replace(job="")
+
     def _end_adopted(self, attempt: Spooled, why: str, grace_s: float) -> None:
         signal_group(attempt.pid, signal.SIGTERM)
         signal_group(attempt.pid, signal.SIGCONT)
@@ -475,8 +481,8 @@ class LocalRunner:
 
     def _signal_strays(self, attempt: Spooled, *numbers: int) -> None:
         """Signal what has left the group of an adopted attempt."""
-        mark = (self._mark(attempt.key), RUN + os.fsencode(attempt.key.run))
-        for pids in strays_of({mark}).values():
+        marks = MarksOfRun(self._mark(attempt.key), RUN + os.fsencode(attempt.key.run))
+        for mark, pids in strays_of(marks).items():
             outside = [pid for pid in pids if (fields := stat_fields(pid)) and int(fields[2]) != attempt.pid]
             signal_strays(outside, mark, *numbers)
 

@@ -12,9 +12,23 @@ from collections.abc import Container
 
 RESULT = b"AIR_EXECUTOR_RESULT="
 RUN = b"AIR_EXECUTOR_RUN="
+BEGAN = b"AIR_EXECUTOR_BEGAN="
 
-Mark = tuple[bytes, bytes]
-"""Where an attempt writes its result to, and its run's id: together those of no other attempt."""
+Mark = tuple[bytes, bytes, bytes]
+"""Where an attempt writes its result to, its run's id, and when that was made: together those of no other attempt.
+
+The id alone would not do: it may have been given by whoever made the job, and made it again when its folder was gone.
+"""
+
+
+class MarksOfRun:
+    """The marks of an attempt of which it is not known when its run was made."""
+
+    def __init__(self, result: bytes, run: bytes) -> None:
+        self._known = (result, run)
+
+    def __contains__(self, mark: object) -> bool:
+        return isinstance(mark, tuple) and mark[:2] == self._known
 
 
 def mark_of(environ: bytes) -> Mark | None:
@@ -22,8 +36,8 @@ def mark_of(environ: bytes) -> Mark | None:
     if RESULT not in environ:
         return None
     entries = environ.split(b"\0")
-    result = next((entry for entry in entries if entry.startswith(RESULT)), None)
-    return None if result is None else (result, next((entry for entry in entries if entry.startswith(RUN)), RUN))
+    result, run, began = (next((e for e in entries if e.startswith(name)), name) for name in (RESULT, RUN, BEGAN))
+    return None if result == RESULT else (result, run, began)
 
 
 def strays_of(marks: Container[Mark]) -> dict[Mark, list[int]]:
