@@ -9,6 +9,13 @@ for pair in chromium:chromium promtool:prometheus bwrap:bubblewrap git:git; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+# Debian's Python comes without its own tests, which one of the examples runs.
+if [ -x .venv/bin/python ]; then
+    missing="$missing$(.venv/bin/python -c '
+import os, sys, sysconfig
+if sys.base_prefix == "/usr" and not os.path.exists(sysconfig.get_paths()["stdlib"] + "/test/test_enum.py"):
+    print(" libpython%d.%d-testsuite" % sys.version_info[:2])')"
+fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

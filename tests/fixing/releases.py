@@ -34,7 +34,8 @@ def _fetch(name: str, version: str, place: Path, source: bool) -> None:
     tree = place / "tree"
     if archive.suffix == ".gz":
         with tarfile.open(archive) as packed:
-            packed.extractall(place / "unpacked", filter="data")
+            packed.extraction_filter = getattr(tarfile, "data_filter", None)  # which the first versions of 3.11 lack
+            packed.extractall(place / "unpacked")
         (place / "unpacked" / f"{name}-{version}").rename(tree)
     else:
         with zipfile.ZipFile(archive) as packed_wheel:

@@ -12,7 +12,7 @@ import re
 import socket
 import sys
 
-LINK = re.compile(r'<a href="(/[\w./-]+)">')
+LINK = re.compile(r'<a href="(/[\w.:/-]+)">')
 
 
 def fetch(url: str, path: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""A site to crawl: a page for each module below a folder, with links to the modules below it and those it imports.
+"""A site to crawl: a page for each module below a folder and for each class in it, with links to what it imports.
 
 Usage: python website.py SOURCE   # by hand: serves it on 127.0.0.1 until Ctrl-C; SOURCE "": the standard library
 """
@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 IMPORTED = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_][\w.]*)", re.MULTILINE)
-LEFT_OUT = {"__pycache__", "site-packages", "dist-packages"}
+CLASS = re.compile(r"^class\s+([A-Za-z_]\w*)", re.MULTILINE)
+LEFT_OUT = {"__pycache__", "site-packages", "dist-packages", "test", "tests"}
 
 
 def modules(source: Path) -> dict[str, Path]:
@@ -33,15 +34,20 @@ class Site(BaseHTTPRequestHandler):
     pages: dict[str, Path]
 
     def do_GET(self) -> None:
-        name = self.path.removeprefix("/")
+        name, _, of_class = self.path.removeprefix("/").partition(":")
         if not name:
             self.answer(200, "All packages", {page.partition(".")[0] for page in self.pages})
-        elif name in self.pages:
-            below = {page for page in self.pages if page.rpartition(".")[0] == name}
-            text = self.pages[name].read_text("utf-8", "replace")
-            self.answer(200, name, below.union(IMPORTED.findall(text)) - {name})
-        else:
+            return
+        text = self.pages[name].read_text("utf-8", "replace") if name in self.pages else ""
+        classes = CLASS.findall(text)
+        if of_class in classes:
+            self.answer(200, f"{of_class} of {name}", {name})
+        elif of_class or name not in self.pages:
             self.answer(404, "Not found", set())
+        else:
+            below = {page for page in self.pages if page.rpartition(".")[0] == name}
+            links = below.union(IMPORTED.findall(text), (f"{name}:{one}" for one in classes))
+            self.answer(200, name, links - {name})
 
     def answer(self, code: int, title: str, links: set[str]) -> None:
         items = "".join(f'<li><a href="/{html.escape(link)}">{html.escape(link)}</a>\n' for link in sorted(links))

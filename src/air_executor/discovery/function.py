@@ -143,6 +143,7 @@ def _kind(value: Any) -> str:
 
 def tell(error: BaseException) -> None:
     """Print what went wrong in the function; of what is ours nothing is shown."""
+    sys.stdout.flush()  # what was printed before stands before
     trace = error.__traceback__
     while trace is not None and _is_ours(trace):
         trace = trace.tb_next

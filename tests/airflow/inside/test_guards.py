@@ -25,7 +25,8 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from air_executor import AirExecutorClient
-from air_executor.airflow import handed, plugin
+from air_executor.airflow import plugin
+from air_executor.airflow.ui import handed
 from air_executor.airflow.ui.dashboard import Dashboard
 from air_executor.airflow.ui.guards import guarded
 from air_executor.web import create_app
