@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from air_executor import AirExecutorClient
+from air_executor.airflow._compat import AIRFLOW_3
 from tests.airflow.inside.conftest import Ran
 
 try:
@@ -171,3 +172,16 @@ def test_the_example(
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert client.logs(summary["job_name"], str(path)) == f"{digest}  {path}\n"
     assert f"checksums: job {summary['job_name']} has ended with 0 failed tasks" in capsys.readouterr().out
+
+
+def test_the_dag_of_the_readme(tmp_path: Path) -> None:
+    text = (DAGS.parent / "README.md").read_text("utf-8")
+    (block,) = (part for part in text.split("```") if "@task.air_executor(" in part)
+    code = block.removeprefix("text\n").replace("/srv/air-executor", str(tmp_path / "base"))
+    if not AIRFLOW_3:
+        code = code.replace("airflow.sdk", "airflow.decorators").replace('schedule="@daily"', "schedule=None")
+    (tmp_path / "nightly.py").write_text(code)
+    bag = DagBag(dag_folder=tmp_path / "nightly.py")
+    assert bag.import_errors == {}
+    files = bag.dags["nightly"].get_task("files")
+    assert (files.deferrable, files.base_path, files.op_args) == (True, str(tmp_path / "base"), ("/data/incoming",))
