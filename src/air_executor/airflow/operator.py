@@ -225,20 +225,26 @@ class AirExecutorJobOperator(BaseOperator):
         end = self._wait(handover, attendance, reporter)
         return self._take_back(context, client, end, reporter)
 
-    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None) -> Any:
-        """The trigger has seen the end of the job, or that there will be none."""
+    def execute_complete(
+        self, context: Mapping[str, Any], event: Mapping[str, Any] | None = None, job_id: str | None = None
+    ) -> Any:
+        """The trigger has seen the end of the job, or that there will be none; `job_id`: of the run that is meant."""
         event = event or {"status": "error", "message": "the trigger ended without saying why"}
+        if job_id is not None and event.get("job_id") not in (None, job_id):
+            # Of the trigger from before the task was cleared; Airflow may give the next one the same number.
+            self.log.info("run %s is not the one that is waited for: %s", event["job_id"], event.get("message"))
+            self._defer(str(event["job_name"]), job_id)
         if event["status"] != "ended":
             raise AirflowException(str(event.get("message") or event["status"]))
         client = AirExecutorHook(self.air_executor_conn_id, self.base_path).get_conn()
-        name, job_id = str(event["job_name"]), str(event["job_id"])
+        name, run = str(event["job_name"]), str(event["job_id"])
         try:
-            end = client.wait(name, 0, job_id=job_id)
+            end = client.wait(name, 0, job_id=run)
         except WaitTimeout:  # somebody has given it another go meanwhile
-            self._defer(name, job_id)
+            self._defer(name, run)
         except AirExecutorError as error:
             raise AirflowException(gone_text(name, error)) from None
-        reporter = self._reporter(context, client, name, job_id)
+        reporter = self._reporter(context, client, name, run)
         return self._take_back(context, client, {**end, "name": name}, reporter, event.get("progress_history"))
 
     def on_kill(self) -> None:
@@ -307,7 +313,12 @@ class AirExecutorJobOperator(BaseOperator):
             lease_s=self.lease,
             manager=self.manager,
         )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs={"job_id": job_id},
+            timeout=self.execution_timeout,
+        )
         raise AssertionError("unreachable")  # defer() leaves by an exception
 
     def _wait(self, handover: HandOver, attendance: Attendance, reporter: Reporter) -> dict[str, Any]:

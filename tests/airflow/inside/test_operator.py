@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.exceptions import TaskDeferred
 
 from air_executor import AirExecutorClient
 from air_executor.airflow import AirExecutorJobOperator
@@ -178,6 +179,16 @@ def test_a_trigger_that_saw_no_end_fails_the_task(base: Path, event: Any, said: 
     operator = AirExecutorJobOperator(task_id="job", tasks=[])
     with pytest.raises(AirflowException, match=said):
         operator.execute_complete({}, event)
+
+
+def test_the_event_of_an_earlier_trigger_is_waited_past(base: Path) -> None:
+    """A cleared task may be given what the trigger of its former run has fired."""
+    operator = AirExecutorJobOperator(task_id="job", tasks=[], deferrable=True)
+    event = {"status": "ended", "job_name": "j", "job_id": "before", "state": "failed", "message": "cancelled"}
+    with pytest.raises(TaskDeferred) as deferred:
+        operator.execute_complete({}, event, job_id="now")
+    assert (deferred.value.trigger.job_name, deferred.value.trigger.job_id) == ("j", "now")
+    assert deferred.value.kwargs == {"job_id": "now"}
 
 
 def test_a_failed_job_fails_the_task_and_says_which_and_why(
