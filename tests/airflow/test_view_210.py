@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from air_executor.airflow.naming import job_name
 from tests.airflow.site import AirflowSite
-from tests.browser.conftest import CHROMIUM_OPTIONS
+from tests.browser.conftest import chromium
 from tests.support import wait_for
 
 expect.set_options(timeout=60_000)
@@ -56,13 +55,8 @@ for dag_id, access in {"ui_shared": {"Guest": {"can_read"}}, "private_ui": None}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium on this machine (scripts/install-test-services.sh installs it on Debian)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_OPTIONS)
-        yield browser
-        browser.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ CHROMIUM_OPTIONS = [
 expect.set_options(timeout=20_000)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The Chromium of this machine; one for all tests of a session."""
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The Chromium of this machine; without one the test is skipped."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no Chromium on this machine (scripts/install-test-services.sh installs it on Debian)")
@@ -43,6 +44,13 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all tests of a session."""
+    with chromium() as started:
+        yield started
 
 
 class Site:

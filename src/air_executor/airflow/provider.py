@@ -49,7 +49,6 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {
                 "integration-name": "Air-Executor",
-                "external-doc-url": "https://pypi.org/project/air-executor/",
                 "tags": ["service"],
             }
         ],
