@@ -203,7 +203,7 @@ def _failed_at_server(client: HttpClient, name: str, job_id: str) -> tuple[list[
     job = client.get_job(name)
     if job.get("id") != job_id:
         return [], 0
-    groups = client._get(f"/jobs/{quote(name, safe='')}/failures")
+    groups = client.read(f"/jobs/{quote(name, safe='')}/failures")
     groups.sort(key=lambda group: group["reason"] in OTHERS_FAULT)
     shown = [(task, f"{group['reason']}: {group['line']}") for group in groups for task in group["examples"]][:SHOWN]
     return shown, job["progress"]["failed"] - len(shown)
