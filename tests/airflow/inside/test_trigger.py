@@ -373,7 +373,11 @@ def test_a_later_run_of_the_name_is_not_cancelled(
         trigger = trigger_of(jobs, "job", keep, cancel_on_kill=keep == first)
         trigger.task_instance = Task()
         asyncio.run(trigger.on_kill())
-    assert not list((jobs.folder("job") / "inbox").glob("*.drop.jsonl"))
+    inbox = jobs.folder("job") / "inbox"
+    wait_for(lambda: not list(inbox.glob("*.drop.jsonl")), "the manager to read the request")
+    wait_for(lambda: jobs.client.find_task("job", "wait")["status"] == "running", "its task to run")
+    state = jobs.client.get_job("job")
+    assert (state["id"], state["state"]) == (second, "working")
 
 
 def test_the_lease_holds_while_the_trigger_runs_and_no_longer(jobs: Jobs, tmp_path: Path) -> None:
