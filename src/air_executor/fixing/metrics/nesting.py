@@ -206,7 +206,7 @@ class _Braces:
             elif token.text in (")", "]"):
                 brackets -= 1
             elif brackets == 0 and token.text in ("=>", "in") and token.kind != "string":
-                return (token.text == "in") == (word == "for")
+                return token.text == "in"
             elif brackets <= 0 and token.text in ("{", ";", "}"):
                 return word == "if"
         return False
