@@ -13,7 +13,7 @@ from air_executor.fixing.metrics.scanning import Family, tokens
 def depth(family: Family, text: str) -> int | None:
     """The deepest place of a text, as if it were one function."""
     found = chains(tokens(textwrap.dedent(text), family), family)
-    return None if found is None else max((len(chain) for chain in found), default=0)
+    return None if found is None else max((len(chain.lines) for chain in found), default=0)
 
 
 PYTHON = {
@@ -76,10 +76,8 @@ GO = {
     "one in another": ("func f() {\n if a {\n  for {\n   switch b {\n   case 1:\n    select {}\n   }\n  }\n }\n}", 4),
     "else if is one": ("if a {\n} else if b {\n} else {\n if c {\n }\n}", 2),
     "semicolons in heads": ("if a := b(); a > 0 {\n for i := 0; i < a; i++ {\n }\n}", 2),
-    "values in heads": (
-        "for _, a := range []int{1, 2} {\n if b {\n }\n}\nfor range map[string]int{} {\n if b {\n }\n}",
-        2,
-    ),
+    "lists in heads": ("for _, a := range []int{1, 2} {\n if b {\n }\n}", 2),
+    "maps in heads": ("for range map[string]int{} {\n if b {\n }\n}", 2),
     "an index before a brace": ("if a[i] == b {\n if c[k] {\n }\n}", 2),
     "functions in heads": ("if err := f(func() { g() }); err != nil {\n if a {\n }\n}", 2),
     "raw strings": ("a := `if b {\n {{`\nif c {\n}", 1),
@@ -101,10 +99,8 @@ RUST = {
     "implementations": ("impl<T> A for B<T> { fn f() { if c { } } }", 1),
     "bounds": ("fn f<F>(f: F) where F: for<'a> Fn(&'a str) { if a { } }", 1),
     "guards": ("match a { Some(b) if b > 0 => { if c { } } _ if d(|x| { x }) => {} }", 2),
-    "lifetimes and characters": (
-        "fn f<'a>(b: &'a str) { if b == '{' || b == '\\'' || b == '\\u{7b}' { let c: &'a str; } }",
-        1,
-    ),
+    "characters": ("fn f() { if b == '{' || b == '\\'' || b == '\\u{7b}' { } }", 1),
+    "lifetimes": ("fn f<'a>(b: &'a str) { if b == 'c' { let c: &'a str; 'd: loop { break 'd } } }", 2),
     "raw strings": ('if a { let b = r#"{ "if { "#; let c = br"{"; }', 1),
     "nested comments": ("/* { /* if { */ { */ if a { }", 1),
     "values in arguments": ("if f(A { b: 1 }) { if c { } }", 2),
@@ -118,7 +114,7 @@ def test_rust(name: str):
 
 
 DART = {
-    "one in another": ("void f() { for (var a in b) { try { if (c) {} } on D catch (e) { if (g) {} } } }", 3),
+    "one in another": ("f() { for (var a in b) { try { if (c) {} } on D catch (e) { if (g) {} } } }", 3),
     "in collections": ("var a = [if (b) c, for (var d in e) if (f) g, h];\nif (i) {}", 2),
     "strings": ("var a = '''if (b) {'''; var c = r'{'; if (d) {}", 1),
 }
@@ -142,7 +138,17 @@ def test_functions_start_anew():
     )
     found = chains(tokens(text, "python"), "python")
     assert found is not None
+    assert [(chain.lines, chain.function) for chain in found] == [
+        ((1,), 0), ((1, 2), 0), ((4,), 3), ((4, 5), 3), ((1, 2, 7), 0)
+    ]  # fmt: skip
     assert deepest(found, [(3, 6)]) == [2]
-    assert deepest(found, [(1, 8), (3, 6)]) == [3, 2]
-    assert deepest(found, [(3, 6), (1, 8)]) == [2, 3]
+
+
+def test_functions_between_braces_start_anew():
+    text = "function f() {\n if (a) {\n  g(() => {\n   if (b) {\n   }\n  })\n  for (;;) {}\n }\n}\n"
+    found = chains(tokens(text, "javascript"), "javascript")
+    assert found is not None
+    assert deepest(found, [(1, 9)]) == [2]
+    assert deepest(found, [(1, 9), (3, 6)]) == [2, 1]
+    assert deepest(found, [(3, 6), (1, 9)]) == [1, 2]
     assert deepest(found, [(20, 30)]) == [0]

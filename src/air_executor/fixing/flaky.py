@@ -197,7 +197,9 @@ def confirm(
                 continue
             asked.append((failure, msgspec.structs.replace(project, selection=Selection(tests=(failure.id,)))))
         only = msgspec.structs.replace(options, kinds=TESTS, only=frozenset({check}), selection=None, use_cache=False)
-        alone = run_checks([project for _, project in asked], only, files=files, folder=folder)
+        alone: list[CheckResult | None] = [
+            *run_checks([project for _, project in asked], only, files=files, folder=folder)
+        ]
         for (failure, _), result in zip(asked, alone or [None] * len(asked), strict=True):
             found[failure] = _judged(failure, result)
     return [found[failure] for failure in wanted]
