@@ -162,10 +162,10 @@ def of_vet(tools: Path) -> set[str]:
 
 
 YOUNGER = {
-    "doc_lazy_continuation", "empty_line_after_doc_comments", "excessive_nesting", "explicit_auto_deref", "large_futures",
-    "legacy_numeric_constants", "let_underscore_future", "manual_let_else", "missing_const_for_thread_local",
-    "needless_borrows_for_generic_args", "overly_complex_bool_expr", "redundant_imports", "result_large_err",
-    "suspicious_doc_comments", "uninlined_format_args",
+    "doc_lazy_continuation", "empty_line_after_doc_comments", "excessive_nesting", "explicit_auto_deref",
+    "large_futures", "legacy_numeric_constants", "let_underscore_future", "manual_let_else",
+    "missing_const_for_thread_local", "needless_borrows_for_generic_args", "overly_complex_bool_expr",
+    "redundant_imports", "result_large_err", "suspicious_doc_comments", "uninlined_format_args",
 }  # fmt: skip
 """Lints that clippy of Debian 12 does not have yet."""
 
