@@ -29,7 +29,7 @@ def chosen_projects(repository: Path, config: FixingConfig, files: Files | None 
         missing = [name for name in chosen if all(project.language != name for project in found)]
         if missing:
             raise NotFound(
-                f"{repository}: no file of {missing[0]}, which languages.enabled names; "
+                f"{repository}: no file of {missing[0]}, which the configuration names; "
                 "take it out there, or let `auto_detect: true` look for what is there"
             )
     return found

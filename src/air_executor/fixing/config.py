@@ -119,11 +119,11 @@ def parse_config(text: str, path: Path) -> FixingConfig:
     config = _convert(raw, FixingConfig, (), path)
     _check(config, path)
     enabled, only = config.languages.enabled, config.target_project.type
-    enabled = tuple(ALSO.get(name, name) for name in enabled) if enabled is not None else None
+    enabled = tuple(map(_language, enabled)) if enabled is not None else None
     return replace(
         config,
         languages=replace(config.languages, enabled=enabled, each=each),
-        target_project=replace(config.target_project, type=ALSO.get(only, only) if only else None),
+        target_project=replace(config.target_project, type=_language(only) if only else None),
     )
 
 
@@ -152,7 +152,7 @@ def _each_language(section: Mapping[str, Any], path: Path) -> dict[str, Language
             continue
         if name not in known:
             raise _unknown(path, ("languages", name), SHARED | known)
-        language = ALSO.get(name, name)
+        language = _language(name)
         if language in each:
             raise InvalidInput(f"{path}: languages.{name} is another name of {language}, which stands there as well")
         own = {} if own is None else own
@@ -172,6 +172,10 @@ def _known_languages() -> set[str]:
 
     known = set(languages())
     return known | {other for other, name in ALSO.items() if name in known}
+
+
+def _language(name: str) -> str:
+    return ALSO.get(name, name)
 
 
 def _known_checks(language: str) -> list[str]:
@@ -274,5 +278,8 @@ def _check(config: FixingConfig, path: Path) -> None:
     for key, name in named:
         if name not in known:
             raise InvalidInput(f"{path}: {key}: unknown language {name!r} ({_hint(name, known)})")
-    if not config.languages.auto_detect and not config.languages.enabled:
-        raise InvalidInput(f"{path}: languages: without auto_detect, `enabled` has to name at least one")
+    enabled, only = config.languages.enabled, config.target_project.type
+    if enabled == () or (enabled is None and only is None and not config.languages.auto_detect):
+        raise InvalidInput(f"{path}: languages.enabled has to name at least one, or nothing would be looked at")
+    if enabled is not None and only is not None and _language(only) not in map(_language, enabled):
+        raise InvalidInput(f"{path}: target_project.type: {only!r} is not among languages.enabled")
