@@ -65,6 +65,8 @@ def codes(tool: str) -> set[str]:
         ("biome", "lint/correctness/noUnusedImports", "unused-imports", "cleanup"),
         ("biome", "lint/style/useConst", "missing-const", "cleanup"),
         ("biome", "lint/suspicious/noSparseArray", "likely-bugs", "location"),
+        ("biome", "lint/a11y/noNewBarrier", "accessibility", "location"),
+        ("biome", "assist/source/useSortedKeys", "import-order", "cleanup"),
         ("biome", "lint/nursery/noBrandNew", "other", "single"),
         ("biome", "format", "formatting", "cleanup"),
         ("tsc", "TS1005", "syntax-errors", "location"),
@@ -73,6 +75,10 @@ def codes(tool: str) -> set[str]:
         ("tsc", "TS18048", "null-safety", "location"),
         ("tsc", "TS4114", "missing-overrides", "location"),
         ("tsc", "TS6133", "unused-variables", "cleanup"),
+        ("go-build", "UnusedImport", "unused-imports", "cleanup"),
+        ("go-build", "compile-error", "build-errors", "location"),
+        ("go-build", "InvalidDeclCycle", "build-errors", "location"),
+        ("biome-format", "format", "formatting", "cleanup"),
         ("go vet", "printf", "likely-bugs", "location"),
         ("go-vet", "copylocks", "async", "location"),
         ("golangci-lint", "errcheck", "error-handling", "location"),
@@ -157,8 +163,13 @@ def of_mypy(tools: Path) -> set[str]:
 
 def of_vet(tools: Path) -> set[str]:
     text = output(tools / "bin" / "go", "tool", "vet", "help")
-    # What stops vet is an error of the compiler; it has no analyzer.
-    return set(re.findall(r"^    (\w+) ", text, re.MULTILINE)) | {"compile", "typecheck"}
+    return set(re.findall(r"^    (\w+) ", text, re.MULTILINE))
+
+
+def of_go_build(tools: Path) -> set[str]:
+    root = Path(output(tools / "bin" / "go", "env", "GOROOT").strip())
+    text = (root / "src" / "internal" / "types" / "errors" / "codes.go").read_text()
+    return set(re.findall(r"^\t([A-Z]\w+)(?: .*)?$", text, re.MULTILINE)) | {"syntax"}
 
 
 YOUNGER = {
@@ -177,10 +188,10 @@ def of_clippy(_: Path) -> set[str]:
     return {name.replace("-", "_") for name in found} | errors | YOUNGER
 
 
-CODES_OF = [("ruff", of_ruff), ("mypy", of_mypy), ("go-vet", of_vet), ("clippy", of_clippy)]
+LISTS = {"ruff": of_ruff, "mypy": of_mypy, "go-build": of_go_build, "go-vet": of_vet, "clippy": of_clippy}
 
 
-@pytest.mark.parametrize(("tool", "known"), CODES_OF)
+@pytest.mark.parametrize(("tool", "known"), LISTS.items())
 def test_every_code_is_one_the_tool_has(tool: str, known: Callable[[Path], set[str]], tools: Path) -> None:
     rules = known(tools)
     letters = re.compile("[A-Z]*")

@@ -107,6 +107,7 @@ OTHER: Final = Topic("other", "single", "fix", "", 8, span=True)
 ANY_TOOL: Final = "*"
 TABLES: Final[Mapping[str, str]] = {
     "basedpyright": "pyright",
+    "biome-format": "biome",
     "cargo-check": "clippy",
     "cargo-clippy": "clippy",
     "cargo": "clippy",
