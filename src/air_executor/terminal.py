@@ -6,12 +6,21 @@ import json
 import shutil
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
-__all__ = ["Shape", "cut", "json_option", "print_json", "print_table", "terminal_width", "warn", "width_of"]
+__all__ = [
+    "Shape",
+    "cut",
+    "json_option",
+    "print_json",
+    "print_table",
+    "table_lines",
+    "terminal_width",
+    "warn",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +62,7 @@ def terminal_width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
 
 
-def width_of(text: str) -> int:
+def _width(text: str) -> int:
     """The columns a text takes on a terminal."""
     if text.isascii():
         return len(text)
@@ -62,11 +71,11 @@ def width_of(text: str) -> int:
 
 def cut(text: str, width: int) -> str:
     """At most `width` columns of `text`, with an ellipsis where something is missing."""
-    if width_of(text) <= width:
+    if _width(text) <= width:
         return text
     kept, used = [], 1
     for c in text:
-        used += width_of(c)
+        used += _width(c)
         if used > width:
             break
         kept.append(c)
@@ -78,10 +87,17 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: s
 
     `right` names the headings of columns that are aligned to the right.
     """
-    lines = [list(headings), *(list(row) for row in rows)]
-    widths = [max(width_of(line[i]) for line in lines) for i in range(len(headings))]
     to_right = [heading in right.split() for heading in headings]
-    edge = terminal_width()
+    for line in table_lines([headings, *rows], to_right, terminal_width()):
+        click.echo(line)
+
+
+def table_lines(rows: Iterable[Sequence[str]], to_right: Sequence[bool], edge: int) -> Iterator[str]:
+    """Rows of cells as lines of at most `edge` columns."""
+    lines = [list(row) for row in rows]
+    if not lines:
+        return
+    widths = [max(_width(line[i]) for line in lines) for i in range(len(lines[0]))]
     excess = sum(widths) + 2 * (len(widths) - 1) - edge
     if excess > 0:  # the widest give way first, since they are names or commands
         for i in sorted(range(len(widths)), key=lambda i: -widths[i])[:2]:
@@ -92,6 +108,6 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: s
         cells = []
         for text, width, aligned in zip(line, widths, to_right, strict=True):
             text = cut(text, width)
-            space = " " * (width - width_of(text))
+            space = " " * (width - _width(text))
             cells.append(space + text if aligned else text + space)
-        click.echo("  ".join(cells).rstrip())
+        yield "  ".join(cells).rstrip()

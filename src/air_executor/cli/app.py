@@ -56,7 +56,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "fix": "air_executor.fixing.commands:fix",
     },
 }
-"""Sections of the help -> command -> module and what it is called there; a short name is one of `air_executor.cli`."""
+"""Sections of the help -> command -> module (without a dot: of `air_executor.cli`) and what it is called there."""
 
 COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place in section.items()}
 HIDDEN: Final = {"reference": "reference:reference"}

@@ -51,7 +51,7 @@ class Checkup(Struct, kw_only=True, frozen=True):
 
 
 def examine_tools(repository: Path, mode: Mode, files: Files, known: Iterable[Language]) -> Iterator[Checkup]:
-    """Each project in turn. Programs are only asked for their versions; those of the repository run as `mode` says."""
+    """Each project in turn. Programs are only asked for their versions; the repository's own run as `mode` says."""
     versions: dict[tuple[str, ...], str | CouldNotRun | None] = {}
     for found in find_projects(repository, known, files):
         project = msgspec.structs.replace(found, own_programs=mode in ("sandbox", "trusted"))
