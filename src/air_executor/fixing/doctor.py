@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,13 @@ from msgspec import Struct
 from air_executor.fixing import sandbox
 from air_executor.fixing.check import Check, CouldNotRun, Project, Tool
 from air_executor.fixing.check_task import Run, Spec, encode
-from air_executor.fixing.files import Files
-from air_executor.fixing.languages import Language, languages
+from air_executor.fixing.config_sections import FixingConfig
+from air_executor.fixing.files import Files, LeftOut, find_files
+from air_executor.fixing.languages import languages
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.trust import Mode
+from air_executor.fixing.trust import Mode, is_trusted, mode_for
 
-__all__ = ["Checkup", "FoundTool", "Whose", "examine_tools"]
+__all__ = ["Checkup", "Diagnosis", "FoundTool", "Whose", "diagnose"]
 
 Whose = Literal["project", "user", "built-in"]
 
@@ -50,12 +52,63 @@ class Checkup(Struct, kw_only=True, frozen=True):
     tools: tuple[FoundTool, ...]
 
 
-def examine_tools(repository: Path, mode: Mode, files: Files, known: Iterable[Language]) -> Iterator[Checkup]:
+class Diagnosis(Struct, kw_only=True, frozen=True):
+    """What checks of a repository can count on."""
+
+    repository: str
+    config: str | None
+    """The configuration that counts; None: the defaults."""
+    mode: Mode
+    sandbox: str | None
+    """None where one can be had, else why not."""
+    trusted: bool
+    extra: bool
+    """Whether the library that measures code is installed."""
+    left_out: tuple[LeftOut, ...]
+    projects: tuple[Checkup, ...]
+    languages: tuple[str, ...]
+    complete: bool
+    """Whether nothing is missing."""
+
+
+def diagnose(repository: Path, config: FixingConfig, place: Path | None, *, static_only: bool = False) -> Diagnosis:
+    """Look at every tool that a check of this repository would use. `place`: of the configuration."""
+    repository = repository.resolve()
+    mode = mode_for(repository, static_only=static_only)
+    files = find_files(repository)
+    projects = tuple(_examine(repository, mode, files, config))
+    extra = find_spec("lizard") is not None
+    refused = mode == "refused" and any(tool.loads_code for one in projects for tool in one.tools)
+    return Diagnosis(
+        repository=str(repository),
+        config=str(place) if place is not None else None,
+        mode=mode,
+        sandbox=sandbox.available(),
+        trusted=is_trusted(repository),
+        extra=extra,
+        left_out=files.left_out,
+        projects=projects,
+        languages=tuple(languages()),
+        complete=extra and not refused and not any(tool.reason for one in projects for tool in one.tools),
+    )
+
+
+def _examine(repository: Path, mode: Mode, files: Files, config: FixingConfig) -> Iterator[Checkup]:
     """Each project in turn. Programs are only asked for their versions; the repository's own run as `mode` says."""
     versions: dict[tuple[str, ...], str | CouldNotRun | None] = {}
+    wanted = config.languages.enabled
+    known = [language for language in languages().values() if wanted is None or language.name in wanted]
     for found in find_projects(repository, known, files):
         project = msgspec.structs.replace(found, own_programs=mode in ("sandbox", "trusted"))
-        checks = [check for check in languages()[project.language].checks if check.applies(project)]
+        own = config.languages.each.get(project.language)
+        names = own.checks if own is not None else None
+        checks = [
+            check
+            for check in languages()[project.language].checks
+            if check.applies(project)
+            and (names is None or check.name in names)
+            and not (mode == "static" and check.loads_code(project))
+        ]
         yield Checkup(
             project=project.root,
             language=project.language,

@@ -18,12 +18,14 @@ from air_executor.terminal import table_lines
 
 __all__ = [
     "MODES",
-    "checks_that_could_not_run",
+    "OUTCOMES",
     "counted",
+    "found_text",
     "health_lines",
+    "lost_lines",
+    "overall_line",
     "percent",
     "severities",
-    "summary_of_tests",
 ]
 
 OUTCOMES: Final = {"ok": "ok", "findings": "findings", "could_not_run": "could not run"}
@@ -68,7 +70,7 @@ def severities(issues: Iterable[Issue]) -> str:
     return ", ".join(plural(counts[name], words[name]) for name in SEVERITIES if counts[name])
 
 
-def checks_that_could_not_run(results: Iterable[CheckResult]) -> Iterator[str]:
+def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
     """What could not run, why, and how to mend it: two lines each."""
     for result in results:
         if result.outcome == "could_not_run":
@@ -88,7 +90,7 @@ def health_lines(health: Health, name: str, width: int) -> Iterator[str]:
     yield ""
     yield _dynamic_line(health)
     yield from _checks(health, dynamic=True, width=width)
-    if (lost := list(checks_that_could_not_run(health.results))) != []:
+    if (lost := list(lost_lines(health.results))) != []:
         yield ""
         yield from (click.style(line, fg="red") if not line.startswith(" ") else line for line in lost)
     if notes := list(_notes(health)):
@@ -157,7 +159,7 @@ def _checks(health: Health, *, dynamic: bool, width: int) -> Iterator[str]:
     for result in health.results:
         if (result.kind in DYNAMIC) == dynamic:
             rows.append(
-                [OUTCOMES[result.outcome], result.check, clean(result.project), _found(result), _tool(result)]
+                [OUTCOMES[result.outcome], result.check, clean(result.project), found_text(result), _tool(result)]
             )
             colours.append(COLOURS[result.outcome])
     names = _dynamic_names()
@@ -170,12 +172,12 @@ def _checks(health: Health, *, dynamic: bool, width: int) -> Iterator[str]:
         yield "  " + (click.style(outcome, fg=colour) if colour else outcome) + line[len(outcome) :]
 
 
-def _found(result: CheckResult) -> str:
+def found_text(result: CheckResult) -> str:
     if result.outcome == "could_not_run":
         return "see below"
     parts = []
     if result.tests is not None:
-        parts.append(summary_of_tests(result))
+        parts.append(_test_ends(result))
     if result.coverage is not None:
         share = result.coverage.percent
         shown = "nothing to cover" if share is None else percent(share / 100, digits=1)
@@ -185,7 +187,7 @@ def _found(result: CheckResult) -> str:
     return ", ".join(parts) or "nothing found"
 
 
-def summary_of_tests(result: CheckResult) -> str:
+def _test_ends(result: CheckResult) -> str:
     """`118 passed, 2 failed, 1 skipped`."""
     counts = Counter(test.end for test in result.tests or ())
     return ", ".join(f"{number(count)} {end}" for end, count in sorted(counts.items())) or "no tests"
