@@ -68,6 +68,10 @@ def _text(text: str) -> str:
     return escape(clean(text))
 
 
+def _quiet(text: str) -> str:
+    return f'<p class="quiet">{_text(text)}</p>'
+
+
 def _about(health: Health) -> str:
     words = [_text(health.repository)]
     if health.commit is not None:
@@ -110,7 +114,8 @@ def _tiles(health: Health) -> Iterator[str]:
 
 def _tile(name: str, value: str, words: str, colour: str = "") -> str:
     kind = " ".join(filter(None, (colour, "" if value[:1].isdigit() else "words")))
-    return f'<div class="tile"><div class="name">{name}</div><b class="{kind}">{_text(value)}</b><span>{_text(words)}</span></div>'
+    value = f'<b class="{kind}">{_text(value)}</b>'
+    return f'<div class="tile"><div class="name">{name}</div>{value}<span>{_text(words)}</span></div>'
 
 
 def _lost(health: Health) -> Iterator[str]:
@@ -205,7 +210,8 @@ def _files(health: Health, config: FixingConfig) -> Iterator[str]:
 
 def _checks(health: Health) -> Iterator[str]:
     yield '<section><h2>Checks</h2><div class="scroll"><table>'
-    yield "<tr><th>Check</th><th>Project</th><th>Outcome</th><th>Found</th><th>Version</th><th class='number'>Time</th></tr>"
+    yield "<tr><th>Check</th><th>Project</th><th>Outcome</th><th>Found</th><th>Version</th>"
+    yield '<th class="number">Time</th></tr>'
     for result in health.results:
         yield _check(result)
     for skipped in health.skipped:
@@ -243,7 +249,8 @@ def _rules(health: Health) -> Iterator[str]:
     for issue in health.issues:
         found[issue.tool, issue.rule].append(issue)
     ordered = sorted(found.items(), key=lambda one: (-len(one[1]), one[0]))
-    yield f"<section><h2>Issues</h2><p class='quiet'>{plural(len(health.issues), 'issue')} of {plural(len(found), 'rule')}</p>"
+    told = f"{plural(len(health.issues), 'issue')} of {plural(len(found), 'rule')}"
+    yield f"<section><h2>Issues</h2>{_quiet(told)}"
     for (tool, rule), issues in ordered[:RULES]:
         fixes = sum(issue.safe_fix for issue in issues)
         told = f", {number(fixes)} with a safe fix of the tool" if fixes else ""
@@ -254,7 +261,8 @@ def _rules(health: Health) -> Iterator[str]:
         for issue in issues[:PLACES]:
             yield f"<li><code>{_place(issue)}</code> {_text(issue.message)}</li>"
         if len(issues) > PLACES:
-            yield f"<li class='quiet'>and {number(len(issues) - PLACES)} more: <code>air-executor fix issues</code> lists all</li>"
+            more = number(len(issues) - PLACES)
+            yield f"<li class='quiet'>and {more} more: <code>air-executor fix issues</code> lists all</li>"
         yield "</ol></details>"
     if len(ordered) > RULES:
         yield f"<p class='quiet'>and {number(len(ordered) - RULES)} more rules</p>"

@@ -51,7 +51,7 @@ th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--rule); vertical
 tr:last-child > td { border-bottom: 0; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.words { overflow-wrap: anywhere; min-width: 220px; }
-code, pre, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: 13px; }
+code, pre { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { overflow-wrap: anywhere; }
 details { border-bottom: 1px solid var(--rule); }

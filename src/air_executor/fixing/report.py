@@ -19,7 +19,6 @@ from air_executor.terminal import table_lines
 __all__ = [
     "MODES",
     "OUTCOMES",
-    "counted",
     "found_text",
     "health_lines",
     "lost_lines",
@@ -55,7 +54,7 @@ def percent(share: float | None, border: float | None = None, digits: int = 0) -
     return f"{share * 100:g}%"
 
 
-def counted(counts: Counter[str] | dict[str, int], shown: int | None = None) -> str:
+def _counted(counts: Counter[str] | dict[str, int], shown: int | None = None) -> str:
     """`F401 40, E501 22, and 3 more`, the most frequent first."""
     ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     listed = ordered if shown is None else ordered[:shown]
@@ -213,7 +212,7 @@ def _measures(health: Health) -> Iterator[str]:
         yield f"Code metrics: {files} and {functions} keep within the thresholds"
     if health.issues:
         rules = Counter(issue.rule for issue in health.issues)
-        yield f"Issues: {number(len(health.issues))} ({severities(health.issues)}): {counted(rules, RULES_SHOWN)}"
+        yield f"Issues: {number(len(health.issues))} ({severities(health.issues)}): {_counted(rules, RULES_SHOWN)}"
     else:
         yield "Issues: none"
     yield from _tests(health)
@@ -239,7 +238,7 @@ def _suppressions(health: Health) -> Iterator[str]:
     in_config = sum(entry.in_config for entry in ledger.entries)
     if ledger.entries:
         where = f"{number(len(ledger.entries) - in_config)} in code, {number(in_config)} in configurations"
-        yield f"Suppressions: {where}: {counted(ledger.counts)}"
+        yield f"Suppressions: {where}: {_counted(ledger.counts)}"
     else:
         yield "Suppressions: none"
     for reason in ledger.unread:
