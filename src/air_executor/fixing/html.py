@@ -14,7 +14,7 @@ from air_executor.fixing.health import Health
 from air_executor.fixing.html_style import STYLE
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.plots import Bar, Line, bars, lines
+from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
 from air_executor.fixing.report import MODES, OUTCOMES, found_text, overall_line, percent, severities
 from air_executor.observe.wording import clean, duration, number, plural
 
@@ -24,6 +24,7 @@ ROWS: Final = 12
 PLACES: Final = 100
 RULES: Final = 200
 RUNS: Final = 60
+POINTS: Final = 3_000
 COLOURS: Final = {"ok": "good", "findings": "warn", "could_not_run": "bad"}
 SEVERITIES: Final = ("error", "warning", "info")
 
@@ -58,7 +59,7 @@ def page(health: Health, config: FixingConfig, history: Sequence[Scores]) -> str
             *_rules(health),
             *_tests(health),
             *_suppressions(health),
-            f"<footer>Made by Air-Executor {_text(__version__)}, {_text(health.at)}.</footer>",
+            f"<footer>Made by Air-Executor {_text(__version__)}.</footer>",
             "</main>\n</body>\n</html>\n",
         )
     )
@@ -78,7 +79,7 @@ def _about(health: Health) -> str:
         words.append(f"<code>{_text(health.commit[:10])}</code>" + (" with changes" if health.dirty else ""))
     languages = Counter(project.language for project in health.projects)
     words += [_text(f"{plural(count, f'{name} project')}") for name, count in sorted(languages.items())]
-    words += [_text(health.at), _text(MODES.get(health.mode, health.mode))]
+    words += [_text(f"{_when(health.at)} UTC"), _text(MODES.get(health.mode, health.mode))]
     return " · ".join(words)
 
 
@@ -108,7 +109,7 @@ def _tiles(health: Health) -> Iterator[str]:
         yield _tile("Coverage", percent(dynamic.coverage, digits=1), lines_text)
     yield _tile("Issues", number(len(health.issues)), severities(health.issues) or "none")
     suppressed = len(health.suppressions.entries)
-    yield _tile("Suppressions", number(suppressed), "places where a tool is told to be silent")
+    yield _tile("Suppressions", number(suppressed), "of tools and tests")
     yield "</div>"
 
 
@@ -202,7 +203,28 @@ def _bar(label: str, counts: Counter[str], from_end: bool) -> Bar:
 
 
 def _files(health: Health, config: FixingConfig) -> Iterator[str]:
-    return iter(())
+    """Every file that was measured by its length and by its most complex function, the largest of very many."""
+    found = []
+    for result in health.results:
+        if result.metrics is not None:
+            limits = config.health_check_for(result.check.partition("/")[0])
+            for file in result.metrics.files:
+                if file.lines:
+                    highest = max((function.complexity for function in file.functions or ()), default=1)
+                    title = f"{clean(file.path)}: {plural(file.lines, 'line')}, complexity {number(highest)}"
+                    bad = file.lines > limits.file_size_threshold or highest > limits.complexity_threshold
+                    found.append(Point(file.lines, highest, title, bad))
+    if not found:
+        return
+    found.sort(key=lambda point: (point.bad, point.x * point.y), reverse=True)
+    shown = found[:POINTS]
+    limits = config.health_check
+    name = "Files by length and complexity"
+    borders = (limits.file_size_threshold, limits.complexity_threshold)
+    svg = points(name, shown, "lines", "complexity of the worst function", *borders)
+    worst = sum(point.bad for point in found)
+    key = _key(("point", "file"), ("bad", f"beyond a threshold: {number(worst)} of {number(len(found))}"))
+    yield _plot(name, svg, key)
 
 
 # ---- tables ----------------------------------------------------------------------------------------
@@ -227,7 +249,7 @@ def _check(result: CheckResult) -> str:
     if result.note:
         words += f" ({result.note})"
     mend = f'<span class="mend">→ {_text(result.mend)}</span>' if result.mend else ""
-    took = "known from before" if result.cached else duration(result.duration_s)
+    took = "known from before" if result.cached else duration(result.duration_s) if result.version else ""
     return (
         f"<tr><td>{_text(result.check)}</td><td>{_text(result.project)}</td>"
         f'<td class="{COLOURS[result.outcome]}">{OUTCOMES[result.outcome]}</td>'

@@ -31,7 +31,7 @@ h2 { font-size: 17px; margin: 0 0 12px; }
 p { margin: 0 0 8px; }
 .quiet { color: var(--quiet); }
 .about { color: var(--quiet); margin-bottom: 20px; overflow-wrap: anywhere; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 12px; margin-bottom: 16px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; margin-bottom: 16px; }
 .tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
 .tile { padding: 12px 16px; }
 .tile b { display: block; font-size: 26px; line-height: 1.25; font-weight: 650; font-variant-numeric: tabular-nums; }

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 __all__ = ["Bar", "Line", "Point", "bars", "lines", "points"]
 
-WIDTH: Final = 640
+WIDTH: Final = 560
 ROW: Final = 24
-LABEL: Final = 210
-LABEL_CHARACTERS: Final = 30
+LABEL: Final = 190
+LABEL_CHARACTERS: Final = 27
 CHARACTER: Final = 6.2
 """About the width of one of the labels' digits."""
 TOP, RIGHT, BOTTOM, LEFT = 14, 16, 34, 52

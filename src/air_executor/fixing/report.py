@@ -181,6 +181,8 @@ def found_text(result: CheckResult) -> str:
         share = result.coverage.percent
         shown = "nothing to cover" if share is None else percent(share / 100, digits=1)
         parts.append(f"{shown} ({number(result.coverage.covered)} of {plural(result.coverage.lines, 'line')})")
+    if result.metrics is not None:
+        parts.append(f"{plural(len(result.metrics.files), 'file')} measured")
     if result.issues and result.tests is None:
         parts.append(severities(result.issues))
     return ", ".join(parts) or "nothing found"
@@ -193,6 +195,8 @@ def _test_ends(result: CheckResult) -> str:
 
 
 def _tool(result: CheckResult) -> str:
+    if result.outcome == "could_not_run" and result.version is None:
+        return ""
     version = f" {clean(result.version)}" if result.version else ""
     when = "known from before" if result.cached else duration(result.duration_s)
     return f"{result.check.partition('/')[2]}{version}, {when}"
@@ -261,7 +265,9 @@ def _summary(health: Health) -> Iterator[str]:
 def overall_line(health: Health) -> str:
     """`Overall health: 53%: not healthy (healthy from 80% on)`."""
     border = f"healthy from {percent(health.healthy_from)} on"
-    verdict = {True: "healthy", False: "not healthy", None: "cannot be told"}[health.healthy]
+    if health.overall is None:
+        return f"Overall health: not known ({border})"
+    verdict = {True: "healthy", False: "not healthy", None: "it cannot be told whether healthy"}[health.healthy]
     return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict} ({border})"
 
 
