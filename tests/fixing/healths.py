@@ -13,7 +13,7 @@ from air_executor.fixing.suppressions import Ledger, Suppression
 
 __all__ = ["HOSTILE", "health", "issue"]
 
-HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m\u202e"
+HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e\x07"
 
 
 def issue(rule: str, path: str, line: int = 1, **more: Any) -> Issue:

@@ -259,7 +259,7 @@ def _summary(health: Health) -> Iterator[str]:
     yield click.style(overall_line(health), bold=True, fg=_verdict_colour(health))
     for reason in health.unknown:
         yield f"  not known: {clean(reason)}"
-    yield from (f"  {line}" for line in health.formula)
+    yield from (f"  {clean(line)}" for line in health.formula)
 
 
 def overall_line(health: Health) -> str:
