@@ -83,7 +83,7 @@ def looking_options(function: F) -> F:
 @click.option("--write-baseline", metavar="FILE", type=FILE, help="Write the issues there are, for --baseline.")
 @json_option(HEALTH)
 def health(project: Path | None, as_json: bool, **given: Any) -> int:
-    """Tell how healthy a codebase is, in numbers that were all measured.
+    """Tell how healthy a codebase is, and why.
 
     PROJECT is a repository or any other folder; without it the configuration's target_project.path counts,
     else the working directory. Static checks come first; tests and coverage run where these pass, or with
@@ -199,11 +199,11 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
 )
 @json_option(PLAN)
 def plan(project: Path | None, as_json: bool, phase: str | None, **given: Any) -> int:
-    """Group the issues into batches, in the order in which they should be mended.
+    """Group the issues into batches to mend them in.
 
-    By issue_grouping and batch_sizes of the configuration. Every issue stands in one batch. Batches of one group
-    touch files of their own, so they can be mended at the same time. See `fix health` for PROJECT and for which
-    checks run.
+    In the order in which to mend them, by issue_grouping and batch_sizes of the configuration. Every issue
+    stands in one batch. Batches of one group touch files of their own, so they can be mended at the same time.
+    See `fix health` for PROJECT and for which checks run.
 
     Exit code 0 when the plan is whole, 1 when a check could not run.
     """
@@ -226,10 +226,12 @@ def plan(project: Path | None, as_json: bool, phase: str | None, **given: Any) -
 @click.option("--static-only", is_flag=True, help="Look only for tools that run none of the project's own code.")
 @json_option(DOCTOR)
 def doctor(project: Path | None, config: Path | None, static_only: bool, as_json: bool) -> int:
-    """Tell which tools are there for a codebase, whose they are, and what is missing.
+    """Tell which tools a codebase has, and which are missing.
 
-    The tools of a project's own environment come before those in PATH. Nothing is checked yet; programs are only
-    asked for their version. Exit code 1 when something is missing.
+    Whose each is, its version, and how to install what is missing. The tools of a project's own environment come
+    before those in PATH. Nothing is checked yet; programs are only asked for their version.
+
+    Exit code 1 when something is missing.
     """
     from air_executor.fixing.config import config_file
     from air_executor.fixing.doctor import diagnose
@@ -248,7 +250,7 @@ def doctor(project: Path | None, config: Path | None, static_only: bool, as_json
 @project_argument
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print it instead.")
 def init(project: Path | None, to_stdout: bool) -> None:
-    """Write the configuration with all that can be set, each key explained.
+    """Write a configuration in which every key is explained.
 
     To config/autonomous_fix.yaml in PROJECT, or in the working directory. Every value in it is the default. A
     configuration that is there already is not touched: exit code 4.

@@ -140,11 +140,15 @@ def _find(
         kind=check.kind,
         program=" ".join(tool.argv),
         version=None if isinstance(answer, CouldNotRun) else answer,
-        whose="project" if tool.own else "user" if check.version_args else "built-in",
+        whose="project" if tool.own else "built-in" if _ours(tool) else "user",
         loads_code=loads_code,
         reason=broken.reason if broken else None,
         mend=broken.mend if broken else None,
     )
+
+
+def _ours(tool: Tool) -> bool:
+    return any(word.startswith("air_executor.") for word in tool.argv)
 
 
 def _version(project: Project, check: Check, tool: Tool, mode: Mode) -> str | CouldNotRun | None:

@@ -89,7 +89,8 @@ def _tools(tools: Sequence[FoundTool]) -> Iterator[str]:
         name = tool.check.partition("/")[2]
         whose = WHOSE[tool.whose] if tool.whose else ""
         words = "MISSING" if tool.program is None else "BROKEN" if tool.reason else "ok"
-        rows.append([words, name, tool.kind, tool.version or "", whose, clean(tool.program or tool.reason or "")])
+        program = "" if tool.whose == "built-in" else tool.program or tool.reason or ""
+        rows.append([words, name, tool.kind, tool.version or "", whose, clean(program)])
     for line, tool in zip(table_lines(rows, [False] * 6, terminal_width() - 2), tools, strict=True):
         yield "  " + (line if tool.reason is None else click.style(line, fg="red"))
         if tool.reason is not None and tool.program is not None:
@@ -111,5 +112,6 @@ def _rest(found: Diagnosis) -> Iterator[str]:
     if found.mode == "refused":
         yield f"checks that run the project's code could not run: there is no trust, and {found.sandbox}"
         yield "  -> say `--trust` with `air-executor fix health` if you trust it, or install bubblewrap"
-    lost = sum(tool.reason is not None for project in found.projects for tool in project.tools)
-    yield f"{plural(lost, 'tool')} missing" if lost else "no tool is missing"
+    lost = [tool for project in found.projects for tool in project.tools if tool.reason is not None]
+    missing = sum(tool.program is None for tool in lost)
+    yield f"{number(missing)} missing, {number(len(lost) - missing)} broken" if lost else "no tool is missing"

@@ -65,8 +65,7 @@ def _counted(counts: Counter[str] | dict[str, int], shown: int | None = None) ->
 def severities(issues: Iterable[Issue]) -> str:
     """`3 errors, 9 warnings`; empty for none."""
     counts = Counter(issue.severity for issue in issues)
-    words = {"error": "error", "warning": "warning", "info": "hint"}
-    return ", ".join(plural(counts[name], words[name]) for name in SEVERITIES if counts[name])
+    return ", ".join(plural(counts[name], name) for name in SEVERITIES if counts[name])
 
 
 def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
