@@ -6,7 +6,6 @@ import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.health import Health
+from air_executor.fixing.history import Record
 from air_executor.fixing.html import page
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
 from air_executor.fixing.report import health_lines, percent
@@ -266,10 +266,9 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def history(*overall: float | None) -> list[Any]:
+def history(*overall: float | None) -> list[Record]:
     return [
-        SimpleNamespace(at=f"2026-01-{day:02}T03:04:05Z", static=0.5, dynamic=None, overall=value)
-        for day, value in enumerate(overall, 1)
+        Record(at=f"2026-01-{day:02}T03:04:05Z", static=0.5, overall=value) for day, value in enumerate(overall, 1)
     ]
 
 

@@ -17,7 +17,16 @@ from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
 from air_executor.store.files import read_regular, write_atomically
 
-__all__ = ["Baseline", "Checked", "Known", "changed_tools", "gone_issues", "new_issues", "read_baseline", "write_baseline"]
+__all__ = [
+    "Baseline",
+    "Checked",
+    "Known",
+    "changed_tools",
+    "gone_issues",
+    "new_issues",
+    "read_baseline",
+    "write_baseline",
+]
 
 VERSION: Final = 1
 
@@ -66,7 +75,7 @@ def write_baseline(path: Path, issues: Iterable[Issue], results: Iterable[CheckR
         _line(Known(one.fingerprint, one.tool, one.rule, one.path, one.message))
         for one in sorted(known.values(), key=lambda one: (one.path, one.tool, one.rule, one.line, one.fingerprint))
     ]
-    text = '{{\n"version": {},\n"checks": [{}],\n"issues": [{}]\n}}\n'.format(VERSION, _list(lines), _list(issue_lines))
+    text = f'{{\n"version": {VERSION},\n"checks": [{_list(lines)}],\n"issues": [{_list(issue_lines)}]\n}}\n'
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode("utf-8", "backslashreplace"), mode=0o644)

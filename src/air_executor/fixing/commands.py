@@ -110,7 +110,8 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
     if given["write_baseline"] is not None:
         from air_executor.fixing.baseline import write_baseline
 
-        write_baseline(given["write_baseline"], found.issues)
+        _warn_of_lost(found)
+        write_baseline(given["write_baseline"], found.issues, found.results)
         warn(f"{given['write_baseline']}: {len(found.issues):,} issues")
     if given["baseline"] is not None:
         code = _against_baseline(found, given["baseline"])
@@ -124,12 +125,14 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
 
 def _against_baseline(found: Health, path: Path) -> int:
-    from air_executor.fixing.baseline import new_issues
+    from air_executor.fixing.baseline import changed_tools, gone_issues, new_issues
 
     new = new_issues(found.issues, path)
     for issue in new:
-        click.echo(f"new: {_place(issue)}: {issue.rule}: {_one_line(issue.message)}", err=True)
-    warn(f"{len(new):,} issues that {path} does not know")
+        click.echo(f"new: {_place(issue)}: {_one_line(issue.rule)}: {_one_line(issue.message)}", err=True)
+    for change in changed_tools(found.results, path):
+        warn(f"{path}: {_one_line(change)}, so what is new may not be; --write-baseline writes it anew")
+    warn(f"{path}: {len(new):,} new issues, {len(gone_issues(found.issues, path)):,} are gone")
     lost = _warn_of_lost(found)
     return 1 if new or lost else 0
 

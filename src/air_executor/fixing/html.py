@@ -6,11 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from air_executor import __version__
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.health import Health
+from air_executor.fixing.history import Record
 from air_executor.fixing.html_style import STYLE
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
@@ -29,16 +30,7 @@ COLOURS: Final = {"ok": "good", "findings": "warn", "could_not_run": "bad"}
 SEVERITIES: Final = ("error", "warning", "info")
 
 
-class Scores(Protocol):
-    """What is known of an earlier examination."""
-
-    at: str
-    static: float | None
-    dynamic: float | None
-    overall: float | None
-
-
-def page(health: Health, config: FixingConfig, history: Sequence[Scores]) -> str:
+def page(health: Health, config: FixingConfig, history: Sequence[Record]) -> str:
     """The whole file. `history` ends with this examination."""
     name = _text(Path(health.repository).name)
     return "\n".join(
@@ -137,7 +129,7 @@ def _lost(health: Health) -> Iterator[str]:
 # ---- plots -----------------------------------------------------------------------------------------
 
 
-def _plots(health: Health, config: FixingConfig, history: Sequence[Scores]) -> Iterator[str]:
+def _plots(health: Health, config: FixingConfig, history: Sequence[Record]) -> Iterator[str]:
     yield _plot(
         "Score over time",
         _over_time(history),
@@ -163,7 +155,7 @@ def _key(*entries: tuple[str, str]) -> str:
     )
 
 
-def _over_time(history: Sequence[Scores]) -> str:
+def _over_time(history: Sequence[Record]) -> str:
     runs = history[-RUNS:]
     series = [
         Line("static", "static", [run.static for run in runs]),
