@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from air_executor.fixing.health import Health
     from air_executor.fixing.issue import Issue
     from air_executor.fixing.outcome import CheckResult
+    from air_executor.fixing.topics import Phase
 
 __all__ = ["fix"]
 
@@ -201,7 +202,7 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
     "--phase", type=click.Choice(["build", "test", "lint", "coverage"]), help="Only the batches of one phase."
 )
 @json_option(PLAN)
-def plan(project: Path | None, as_json: bool, phase: str | None, **given: Any) -> int:
+def plan(project: Path | None, as_json: bool, phase: Phase | None, **given: Any) -> int:
     """Group the issues into batches to mend them in.
 
     In the order in which to mend them, by issue_grouping and batch_sizes of the configuration. Every issue
@@ -214,7 +215,9 @@ def plan(project: Path | None, as_json: bool, phase: str | None, **given: Any) -
     from air_executor.fixing.listing import print_batches
 
     found, config = _examine(project, given)
-    batches = batches_of(found.issues, config, phase)
+    measured = [result.metrics for result in found.results if result.metrics is not None]
+    lengths = {file.path: file.lines for one in measured for file in one.files if file.lines is not None}
+    batches = batches_of(found.issues, config, phase, lengths=lengths)
     lost = _warn_of_lost(found)
     if as_json:
         _print_json({"repository": found.repository, "at": found.at, "batches": batches})

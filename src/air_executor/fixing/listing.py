@@ -9,13 +9,14 @@ from typing import Final
 
 import click
 
+from air_executor.fixing.batches import Batch
 from air_executor.fixing.doctor import Diagnosis, FoundTool
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.report import MODES, severities
 from air_executor.observe.wording import clean, number, plural
 from air_executor.terminal import print_table, table_lines, terminal_width
 
-__all__ = ["place", "print_diagnosis", "print_issues", "selected"]
+__all__ = ["place", "print_batches", "print_diagnosis", "print_issues", "selected"]
 
 WORSE: Final = {"error": 2, "warning": 1, "info": 0}
 WHOSE: Final = {"project": "the project's own", "user": "yours", "built-in": "built in"}
@@ -62,6 +63,27 @@ def print_issues(issues: Sequence[Issue], total: int) -> None:
     counts = f": {severities(issues)}" if issues else ""
     files = len({issue.path for issue in issues})
     click.echo(f"{number(len(issues))}{of} issues in {plural(files, 'file')}{counts}" if issues else f"0{of} issues")
+
+
+def print_batches(batches: Sequence[Batch]) -> None:
+    """A table in the order in which to mend them, and what it comes to."""
+    rows = [
+        [
+            str(one.group), one.phase, one.kind, number(len(one.issues)), number(len(one.files)),
+            f"~{number(one.estimate)}", clean(one.subject),
+        ]
+        for one in batches
+    ]  # fmt: skip
+    if rows:
+        headings = ["GROUP", "PHASE", "KIND", "ISSUES", "FILES", "LINES", "SUBJECT"]
+        print_table(headings, rows, right="GROUP ISSUES FILES LINES")
+    issues = sum(len(one.issues) for one in batches)
+    files = {file for one in batches for file in one.files}
+    kinds = Counter(one.kind for one in batches)
+    told = f": {', '.join(f'{number(count)} {kind}' for kind, count in kinds.items())}" if batches else ""
+    several = "batch" if len(batches) == 1 else "batches"
+    of = f"{plural(issues, 'issue')} in {plural(len(files), 'file')}"
+    click.echo(f"{number(len(batches))} {several} of {of}{told}")
 
 
 def print_diagnosis(found: Diagnosis) -> None:

@@ -65,7 +65,10 @@ PLAN: Final = Shape(
     {
         "repository": "the folder that was looked at",
         "at": "when",
-        "batches": "a list",
+        "batches": "a list in the order in which to mend them: {`id` (the same as long as it holds the same issues), "
+        "`phase` (`build`, `test`, `lint`, `coverage`), `kind` (`mega`, `cleanup`, `location`, `single`), `topic`, "
+        "`rules`, `where`, `issues` (as in `fix issues`), `files`, `estimate` (changed lines), `subject` (of the "
+        "commit), `priority` (lower is sooner), `group` (batches of one group share no file)}",
     },
 )
 DOCTOR: Final = Shape(
