@@ -62,8 +62,8 @@ def looking_options(function: F) -> F:
         ),
         click.option("--dynamic", is_flag=True, help="Run tests even if static analysis does not pass."),
         click.option(
-            "--trust", is_flag=True,
-            help="Let the project's own code run without a sandbox, now and later: remembered for this folder.",
+            "--trust/--no-trust", default=None,
+            help="Let the project's own code run without a sandbox, now and later; or no longer.",
         ),
         click.option("--static-only", is_flag=True, help="Run none of the project's own code: no tests, no plugins."),
     ):  # fmt: skip
@@ -293,7 +293,7 @@ def _examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixin
     """What is wrong with the codebase that the options name."""
     from air_executor.errors import AirExecutorError
     from air_executor.fixing.health import examine
-    from air_executor.fixing.trust import mode_for, trust
+    from air_executor.fixing.trust import mode_for, trust, withdraw
 
     if given["static_only"] and (given["trust"] or given["dynamic"]):
         other = "--trust" if given["trust"] else "--dynamic"
@@ -303,7 +303,9 @@ def _examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixin
     repository, config = _target(project, given["config"])
     if given["trust"]:
         trust(repository)
-        warn(f"{repository.resolve()} is trusted from now on: its code runs as it stands")
+        warn(f"{repository.resolve()} is trusted from now on: its code runs as it stands; --no-trust ends that")
+    elif given["trust"] is False and withdraw(repository):
+        warn(f"{repository.resolve()} is no longer trusted")
     with _progress() as told:
         found = examine(
             repository,
