@@ -79,9 +79,11 @@ def test_the_numbers_are_the_defaults() -> None:
     weights = health.weights
     for words in (
         f"static = {weights.analysis:g} without errors ({weights.analysis_few_errors:g} with fewer than "
-        f"{health.few_errors}) + {weights.quality:g} × code quality; it passes from {health.static_pass_threshold:g} on",
+        f"{health.few_errors}) + {weights.quality:g} × code quality; "
+        f"it passes from {health.static_pass_threshold:g} on",
         f"dynamic = {weights.pass_rate:g} × passed tests + {weights.coverage:g} × covered lines",
-        f"overall = {weights.static:g} × static + {weights.dynamic:g} × dynamic, or {weights.static_alone:g} × static",
+        f"overall = {weights.static:g} × static + {weights.dynamic:g} × dynamic, "
+        f"or {weights.static_alone:g} × static",
         f"healthy from {health.healthy_threshold:g} on",
     ):
         assert words in " ".join(section.split()), words
