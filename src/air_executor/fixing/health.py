@@ -1,15 +1,32 @@
-"""How healthy a repository is, in numbers that were all measured."""
+"""How healthy a repository is, in numbers that were all measured.
+
+Static checks come first. Tests and coverage follow only where static health passes its threshold, or when they are
+asked for: on code that does not even build they tell nothing new.
+"""
 
 from __future__ import annotations
 
-from msgspec import Struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+from air_executor.errors import BaseUnusable
+from air_executor.fixing import history
+from air_executor.fixing.checkout import checkout
+from air_executor.fixing.config_sections import FixingConfig
+from air_executor.fixing.examination import Examination
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.running import Skipped
-from air_executor.fixing.suppressions import Ledger
+from air_executor.fixing.score import DynamicHealth, Quality, StaticHealth, formula, overall_score
+from air_executor.fixing.suppressions import Ledger, ledger
+from air_executor.fixing.trust import Mode
+from air_executor.times import to_iso
 
-__all__ = ["DynamicHealth", "Health", "ProjectSummary", "Quality", "StaticHealth"]
+__all__ = ["DynamicHealth", "Health", "ProjectSummary", "Quality", "StaticHealth", "examine"]
 
 
 class ProjectSummary(Struct, kw_only=True, frozen=True):
@@ -22,67 +39,6 @@ class ProjectSummary(Struct, kw_only=True, frozen=True):
     files: int
 
 
-class Quality(Struct, kw_only=True, frozen=True):
-    """How much of the code keeps within the thresholds of the configuration.
-
-    A file does if it is neither too long nor too much of it duplicated, a function if it is neither too long nor too
-    complex nor nested too deeply. The score is the mean of the two shares; where there are no functions, the share of
-    the files.
-    """
-
-    files: int
-    files_within: int
-    functions: int
-    functions_within: int
-    score: float
-    """0 to 1."""
-
-
-class StaticHealth(Struct, kw_only=True, frozen=True):
-    """What the analysers and the metrics say. Scores are from 0 to 1; None: not known, and `unknown` says why."""
-
-    errors: int | None
-    """Issues of severity `error` that builds, linters, formatters and type checkers found. None if one of these could
-    not run."""
-    errors_found: int
-    """The same, of those that ran: there are at least so many."""
-    warnings_found: int
-    """Issues of the same checks that are no errors."""
-    analysis: float | None
-    """1 without errors, one half with few, 0 with many."""
-    quality: Quality | None
-    score: float | None
-    threshold: float
-    """From which score on it passes and tests are worth running."""
-    passed: bool | None
-    unknown: tuple[str, ...] = ()
-    """Which parts are not known and why, a sentence each."""
-
-
-class DynamicHealth(Struct, kw_only=True, frozen=True):
-    """What the tests say. Scores are from 0 to 1; None: not known, and `unknown` says why."""
-
-    tests: int
-    """All that were reported, skipped ones too."""
-    passed: int
-    failed: int
-    """Failures and errors."""
-    skipped: int
-    """Skipped, and failed as expected: neither good nor bad."""
-    unstable: int
-    """Not judged, since their names differ from one collection to the next."""
-    pass_rate: float | None
-    """Passed of passed and failed."""
-    covered: int
-    lines: int
-    coverage: float | None
-    """Covered of coverable lines."""
-    score: float | None
-    untested: tuple[str, ...] = ()
-    """Projects (`python in lib/one`) to which no check of tests applies: they are in none of these numbers."""
-    unknown: tuple[str, ...] = ()
-
-
 class Health(Struct, kw_only=True, frozen=True):
     """Everything one examination of a repository has found."""
 
@@ -93,9 +49,9 @@ class Health(Struct, kw_only=True, frozen=True):
     commit: str | None
     """What git has checked out; None without git or commits."""
     dirty: bool | None
-    """Whether files differ from that commit; None where there is none."""
-    mode: str
-    """How code of the target was let run: `static`, `sandbox`, `trusted`, `refused`."""
+    """Whether files differ from that commit; None where that cannot be told."""
+    mode: Mode
+    """How code of the target was let run."""
     duration_s: float
     projects: tuple[ProjectSummary, ...]
     results: tuple[CheckResult, ...]
@@ -118,6 +74,101 @@ class Health(Struct, kw_only=True, frozen=True):
     """All parts that are not known and why."""
     suppressions: Ledger
     flaky: tuple[str, ...] = ()
-    """Ids of tests that are known to differ from run to run, or whose names do."""
+    """Ids of tests that are not judged: their names differ from one collection to the next."""
     formula: tuple[str, ...] = ()
     """How the scores came about, with the numbers, a line each."""
+    notes: tuple[str, ...] = ()
+    """What else the reader must know of this examination, a sentence each."""
+
+
+def examine(
+    repository: Path,
+    config: FixingConfig,
+    *,
+    mode: Mode,
+    dynamic: bool | None = None,
+    only: Iterable[str] | None = None,
+    use_cache: bool = True,
+    told: Callable[[CheckResult], None] | None = None,
+    sarif: Sequence[Path] = (),
+) -> Health:
+    """Run the checks of a repository and put together what they say.
+
+    `dynamic`: whether tests are run; None: where static health passes. `only`: names of checks (`ruff`,
+    `python/ruff`); what the others would have said is then not known, and the history does not hear of it. `told`
+    hears of each result as it comes. `sarif`: files with what other tools have found.
+    """
+    began = time.time()
+    repository = repository.resolve()
+    given = _read_sarif(sarif, repository)  # first: what is wrong with such a file is known at once
+    tell = told or (lambda _: None)
+    run = Examination(repository, config, mode, only=only, use_cache=use_cache, told=tell)
+    run.check(given)
+    skipped = run.why_not_dynamic(dynamic)
+    if skipped is None:
+        run.test()
+    found = _health(run, config, began, skipped)
+    if only is None:
+        try:
+            history.record(found)
+        except BaseUnusable as error:
+            found = replace(found, notes=(*found.notes, f"the history does not hold this examination: {error}"))
+    return found
+
+
+def _read_sarif(paths: Iterable[Path], repository: Path) -> list[CheckResult]:
+    found = []
+    for path in paths:
+        from air_executor.fixing.sarif import read_sarif
+
+        found.append(read_sarif(path, repository))
+    return found
+
+
+def _health(run: Examination, config: FixingConfig, began: float, skipped: str | None) -> Health:
+    limits = config.health_check
+    static, dynamic = run.static, run.dynamic
+    overall = overall_score(static, dynamic, limits)
+    state = checkout(run.repository)
+    silenced = ledger(run.repository, run.projects, run.files.paths)
+    return Health(
+        repository=str(run.repository),
+        at=to_iso(began),
+        commit=state.commit,
+        dirty=state.dirty,
+        mode=run.mode,
+        duration_s=round(time.time() - began, 3),
+        projects=tuple(
+            ProjectSummary(
+                root=one.root,
+                language=one.language,
+                manifest=one.manifest,
+                workspace=one.workspace,
+                files=len(one.files),
+            )
+            for one in run.projects
+        ),
+        results=tuple(run.results),
+        skipped=tuple(run.skipped),
+        issues=tuple(run.issues),
+        static=static,
+        dynamic=dynamic,
+        dynamic_skipped=skipped,
+        overall=overall,
+        healthy=_is_healthy(run, overall, limits.healthy_threshold),
+        healthy_from=limits.healthy_threshold,
+        unknown=(*static.unknown, *(dynamic.unknown if dynamic is not None else ())),
+        suppressions=silenced,
+        flaky=tuple(test.id for result in run.results for test in result.tests or () if test.unstable),
+        formula=formula(static, dynamic, limits),
+        notes=tuple(f"what it suppresses is not known of {path}" for path in silenced.unread),
+    )
+
+
+def _is_healthy(run: Examination, overall: float | None, threshold: float) -> bool | None:
+    if overall is None:
+        return None
+    if run.dynamic is not None or run.without_tests:
+        return overall >= threshold
+    # What the tests would have said is not known, but code that fails its static checks is not healthy by any tests.
+    return None if run.static.passed else False
