@@ -97,7 +97,7 @@ class Run:
                         f"the repository cannot be copied for the sandbox: {error.strerror}: {error.filename}",
                         "mend what cannot be read, make room, or trust the repository (`--trust`)",
                     ) from error
-            tool = Tool(tool.argv, self._version(tool), tool.own)
+            tool = Tool(tool.argv, self.version(tool), tool.own)
             run = self._run(tool)
             findings = self.check.parse(self.project, run)
         except CouldNotRun as error:
@@ -119,6 +119,7 @@ class Run:
             issues=issues,
             tests=findings.tests,
             coverage=findings.coverage,
+            metrics=findings.metrics,
         )
 
     def _could_not(self, error: CouldNotRun, tool: Tool, run: ToolRun | None, began: float) -> CheckResult:
@@ -138,10 +139,10 @@ class Run:
             "duration_s": round(time.monotonic() - began, 3),
         }
 
-    def _version(self, tool: Tool) -> str | None:
+    def version(self, tool: Tool) -> str | None:
         """The first number with a dot that the program prints when asked. One that fails to is no program."""
         if not self.check.version_args:
-            return None
+            return tool.version
         name = self.check.name
         out, err = self.folder / "version", self.folder / "version.stderr"
         ended = self._execute(
@@ -186,6 +187,7 @@ class Run:
             err,
             command.timeout_s or self.spec.timeout_s,
             tuple(outputs.values()),
+            command.parts,
         )
         (self.folder / "outputs.json").write_bytes(msgspec.json.encode(command.outputs))
         return ToolRun(
@@ -223,6 +225,7 @@ class Run:
         err: Path,
         timeout_s: float,
         watched: tuple[Path, ...] = (),
+        parts: tuple[Path, ...] = (),
     ) -> Any:
         environment = sandbox.tool_environment(self.home, self.spec.environment) | env
         if self.spec.sandboxed:
@@ -236,7 +239,7 @@ class Run:
                     repository=self.project.repository,
                     copy=self.copy,
                     writable=writable,
-                    programs=[Path(argv[0])],
+                    programs=[Path(argv[0]), *parts],
                 )
             )
         return execute(argv, cwd=cwd, env=environment, stdout=out, stderr=err, timeout_s=timeout_s, watched=watched)

@@ -7,8 +7,11 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
+import msgspec
+
 from air_executor.errors import InvalidInput
 from air_executor.fixing.languages.language import Language
+from air_executor.fixing.metrics.check import Metrics
 
 __all__ = ["BUILT_IN", "GROUP", "Language", "languages"]
 
@@ -20,7 +23,8 @@ BUILT_IN: Final = {
 
 @cache
 def languages() -> dict[str, Language]:
-    """All languages by name. One that cannot be loaded is an error that names the distribution it came with."""
+    """All languages by name, each measured too. One that cannot be loaded is an error that names the distribution it
+    came with."""
     found = {name: _load(place) for name, place in BUILT_IN.items()}
     for entry in entry_points(group=GROUP):
         try:
@@ -31,7 +35,14 @@ def languages() -> dict[str, Language]:
         if not isinstance(language, Language):
             raise InvalidInput(f"language {entry.name!r} ({entry.value}) is no `Language`")
         found[language.name] = language
-    return found
+    return {name: _measured(language) for name, language in found.items()}
+
+
+def _measured(language: Language) -> Language:
+    """With the check that is the same for all."""
+    if any(check.kind == "metrics" for check in language.checks):
+        return language
+    return msgspec.structs.replace(language, checks=(*language.checks, Metrics()))
 
 
 def _load(place: str) -> Language:
