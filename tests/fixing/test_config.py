@@ -13,6 +13,7 @@ import yaml
 from air_executor.errors import BaseUnusable, InvalidInput, NotFound
 from air_executor.fixing.choice import chosen_checks, chosen_languages, chosen_projects
 from air_executor.fixing.config import PLACE, TEMPLATE, FixingConfig, load_config, load_target, parse_config
+from air_executor.fixing.languages import languages
 from tests.fixing.conftest import Write
 
 FILE = Path("c.yaml")
@@ -249,7 +250,7 @@ def test_languages_are_chosen(text: str, found: list[str], two_languages: Path) 
     config = parse(text)
 
     assert [project.language for project in chosen_projects(two_languages, config)] == found
-    assert set(found) <= set(chosen_languages(config))
+    assert set(found) <= {language.name for language in chosen_languages(config)}
 
 
 def test_a_type_that_is_not_enabled_leaves_nothing(two_languages: Path) -> None:
@@ -263,16 +264,21 @@ def test_without_detection_a_language_that_is_not_there_is_an_error(two_language
     names = "languages: {enabled: [python, cobol]"
 
     assert [project.language for project in chosen_projects(two_languages, parse(f"{names}}}"))] == ["python"]
-    with pytest.raises(NotFound, match="no file of cobol"):
+    with pytest.raises(InvalidInput, match="no file of cobol"):
         chosen_projects(two_languages, parse(f"{names}, auto_detect: false}}"))
 
 
-def test_checks_are_chosen(two_languages: Path) -> None:
-    config = parse("languages: {python: {checks: [ruff, pytest]}}")
-    projects = chosen_projects(two_languages, config)
-
-    assert chosen_checks(config, projects) == {"python/ruff", "python/pytest"}
-    assert chosen_checks(FixingConfig(), projects) is None
+def test_checks_are_chosen() -> None:
+    assert chosen_checks(FixingConfig()) is None
+    chosen = chosen_checks(parse("languages: {python: {checks: [ruff, pytest]}}"))
+    assert chosen is not None
+    assert {name for name in chosen if name.startswith("python/")} == {
+        "python/ruff",
+        "python/pytest",
+        "python/metrics",
+    }
+    others = {name: language for name, language in languages().items() if name != "python"}
+    assert {f"{name}/{check.name}" for name, one in others.items() for check in one.checks} <= chosen
 
 
 def test_a_language_has_thresholds_of_its_own() -> None:
