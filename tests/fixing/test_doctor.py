@@ -99,7 +99,7 @@ def test_languages_checks_and_trust_follow_what_was_said(
     found = doctor(capsys, folder, code=0)
     assert found["config"] == str(folder / PLACE)
     assert (found["mode"], found["trusted"]) == ("trusted", True)
-    assert list(tools_of(found)) == ["python/ruff"]
+    assert list(tools_of(found)) == ["python/ruff", "python/metrics"]
 
 
 def test_what_is_left_out_is_told(repository: Write, with_tools: Path, capsys: pytest.CaptureFixture[str]) -> None:

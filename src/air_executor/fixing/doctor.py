@@ -15,10 +15,10 @@ from msgspec import Struct
 from air_executor.fixing import sandbox
 from air_executor.fixing.check import Check, CouldNotRun, Project, Tool
 from air_executor.fixing.check_task import Run, Spec, encode
+from air_executor.fixing.choice import chosen_checks, chosen_projects
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.files import Files, LeftOut, find_files
 from air_executor.fixing.languages import languages
-from air_executor.fixing.projects import find_projects
 from air_executor.fixing.trust import Mode, is_trusted, mode_for
 
 __all__ = ["Checkup", "Diagnosis", "FoundTool", "Whose", "diagnose"]
@@ -96,17 +96,14 @@ def diagnose(repository: Path, config: FixingConfig, place: Path | None, *, stat
 def _examine(repository: Path, mode: Mode, files: Files, config: FixingConfig) -> Iterator[Checkup]:
     """Each project in turn. Programs are only asked for their versions; the repository's own run as `mode` says."""
     versions: dict[tuple[str, ...], str | CouldNotRun | None] = {}
-    wanted = config.languages.enabled
-    known = [language for language in languages().values() if wanted is None or language.name in wanted]
-    for found in find_projects(repository, known, files):
+    wanted = chosen_checks(config)
+    for found in chosen_projects(repository, config, files):
         project = msgspec.structs.replace(found, own_programs=mode in ("sandbox", "trusted"))
-        own = config.languages.each.get(project.language)
-        names = own.checks if own is not None else None
         checks = [
             check
             for check in languages()[project.language].checks
             if check.applies(project)
-            and (names is None or check.name in names)
+            and (wanted is None or f"{project.language}/{check.name}" in wanted)
             and not (mode == "static" and check.loads_code(project))
         ]
         yield Checkup(

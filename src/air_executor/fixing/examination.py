@@ -9,13 +9,13 @@ from msgspec.structs import replace
 
 from air_executor.errors import InvalidInput
 from air_executor.fixing.check import Kind, Project
+from air_executor.fixing.choice import chosen_checks, chosen_projects
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.files import find_files
 from air_executor.fixing.issue import Issue
-from air_executor.fixing.languages import Language, languages
+from air_executor.fixing.languages import languages
 from air_executor.fixing.metrics.findings import Thresholds, Within, coverage_gaps, find, within
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.projects import find_projects
 from air_executor.fixing.running import DYNAMIC, STATIC, Options, Skipped, applying, run_checks, skipped_checks
 from air_executor.fixing.score import ANALYSIS, DynamicHealth, StaticHealth, dynamic_health, percent, static_health
 from air_executor.fixing.trust import Mode
@@ -43,7 +43,7 @@ class Examination:
         self.repository = repository
         self.mode = mode
         self.files = find_files(repository)
-        self.projects = find_projects(repository, _wanted_languages(config), self.files)
+        self.projects = chosen_projects(repository, config, self.files)
         self.results: list[CheckResult] = []
         self.skipped: list[Skipped] = []
         self.dynamic: DynamicHealth | None = None
@@ -52,9 +52,8 @@ class Examination:
         self._told = told
         self._issues: dict[str, Issue] = {}
         self._only = None if only is None else frozenset(only)
-        self._configured = _configured_checks(config)
-        _check_detected(repository, config, self.projects)
-        _check_names(self._only or (), "asked for")
+        self._configured = chosen_checks(config)
+        _check_names(self._only or ())
         self._options = Options(
             mode=mode,
             only=self._configured if self._only is None else self._only,
@@ -175,52 +174,9 @@ def _same(one: Project, other: Project) -> bool:
     return one.root == other.root and one.language == other.language
 
 
-def _wanted_languages(config: FixingConfig) -> list[Language]:
-    known = languages()
-    wanted = set(known) if config.languages.enabled is None else set(config.languages.enabled)
-    if config.target_project.type is not None:
-        wanted &= {config.target_project.type}
-    return [language for name, language in known.items() if name in wanted]
-
-
-def _check_detected(repository: Path, config: FixingConfig, projects: Iterable[Project]) -> None:
-    if config.languages.auto_detect:
-        return
-    there = {project.language for project in projects}
-    for language in _wanted_languages(config):
-        if language.name not in there:
-            raise InvalidInput(
-                f"{repository}: no files of {language.name}, which languages.enabled names; "
-                "with `auto_detect: true` only those that are there would be looked at"
-            )
-
-
-def _configured_checks(config: FixingConfig) -> frozenset[str] | None:
-    """The checks that `languages` allows, measuring among them; None: all."""
-    if not any(one.checks is not None for one in config.languages.each.values()):
-        return None
-    found: set[str] = set()
-    for name, language in languages().items():
-        own = config.languages.each.get(name)
-        named = own.checks if own is not None else None
-        if named is not None:
-            _check_names(named, f"languages.{name}.checks", name)
-        found |= {
-            f"{name}/{check.name}"
-            for check in language.checks
-            if named is None or check.name in named or check.kind == "metrics"
-        }
-    return frozenset(found)
-
-
-def _check_names(names: Iterable[str], where: str, language: str | None = None) -> None:
-    known = [
-        (check.name, f"{name}/{check.name}")
-        for name, one in languages().items()
-        if language in (None, name)
-        for check in one.checks
-    ]
-    allowed = {name for pair in known for name in pair[: 2 if language is None else 1]}
+def _check_names(names: Iterable[str]) -> None:
+    known = {(check.name, f"{name}/{check.name}") for name, one in languages().items() for check in one.checks}
+    allowed = {name for pair in known for name in pair}
     for name in names:
         if name not in allowed:
-            raise InvalidInput(f"{where}: no check {name!r}; known: {', '.join(sorted({one for one, _ in known}))}")
+            raise InvalidInput(f"asked for: no check {name!r}; known: {', '.join(sorted({one for one, _ in known}))}")

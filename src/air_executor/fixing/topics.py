@@ -107,6 +107,7 @@ OTHER: Final = Topic("other", "single", "fix", "", 8, span=True)
 ANY_TOOL: Final = "*"
 TABLES: Final[Mapping[str, str]] = {
     "basedpyright": "pyright",
+    "biome-format": "biome",
     "cargo-check": "clippy",
     "cargo-clippy": "clippy",
     "cargo": "clippy",
@@ -174,8 +175,8 @@ def _rules() -> dict[str, dict[str, Topic]]:
 def _topic(tool: str, rule: str) -> Topic:
     name = tool_name(tool)
     rule = rule.removeprefix("clippy::")
-    if name == "oxlint" and (found := re.fullmatch(r"(?:eslint-plugin-)?([^()]+)\(([^()]+)\)", rule)):
-        rule = found[2] if found[1] == "eslint" else f"{PLUGINS.get(found[1], found[1])}/{found[2]}"
+    if name == "oxlint":
+        rule = _as_of_eslint(rule)
     everywhere = _rules()[ANY_TOOL].get(rule)
     if everywhere is not None:
         return everywhere
@@ -184,6 +185,14 @@ def _topic(tool: str, rule: str) -> Topic:
             if (topic := _rules().get(table, {}).get(key)) is not None:
                 return topic
     return OTHER
+
+
+def _as_of_eslint(rule: str) -> str:
+    """A rule of oxlint, `plugin(rule)` or `plugin/rule`, by the name it has in eslint."""
+    if found := re.fullmatch(r"(?:eslint-plugin-)?([^()/]+)[(/]([^()]+)\)?", rule):
+        plugin = PLUGINS.get(found[1], found[1])
+        return found[2] if plugin == "eslint" else f"{plugin}/{found[2]}"
+    return rule
 
 
 def _keys(rule: str) -> Iterator[str]:
