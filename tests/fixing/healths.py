@@ -100,7 +100,7 @@ def health(**changed: Any) -> Health:
         errors_found=3,
         warnings_found=1,
         analysis=None,
-        quality=Quality(files=120, files_within=108, functions=120, functions_within=96, score=0.85),
+        quality=Quality(files=120, files_within=108, functions=120, functions_within=96, incomplete=0, score=0.85),
         score=None,
         threshold=0.6,
         passed=None,

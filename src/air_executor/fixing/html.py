@@ -16,7 +16,7 @@ from air_executor.fixing.html_style import STYLE
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
-from air_executor.fixing.report import MODES, OUTCOMES, found_text, overall_line, percent, severities
+from air_executor.fixing.report import MODES, OUTCOMES, found_text, lost_lines, overall_line, percent, severities
 from air_executor.observe.wording import clean, duration, number, plural
 
 __all__ = ["page"]
@@ -48,6 +48,7 @@ def page(health: Health, config: FixingConfig, history: Sequence[Record]) -> str
             "</div>",
             *_checks(health),
             *_formula(health),
+            *_notes(health),
             *_rules(health),
             *_tests(health),
             *_suppressions(health),
@@ -121,8 +122,8 @@ def _lost(health: Health) -> Iterator[str]:
         where = f" in {_text(result.project)}" if result.project != "." else ""
         yield f"<p><b>{_text(result.check)}</b>{where} could not run: {_text(result.reason or '')}"
         yield (f'<span class="mend">→ {_text(result.mend)}</span>' if result.mend else "") + "</p>"
-    if health.unknown:
-        yield "".join(f'<p class="quiet">{_text(reason)}</p>' for reason in health.unknown)
+    told = set(lost_lines(lost))
+    yield "".join(_quiet(reason) for reason in health.unknown if clean(reason) not in told)
     yield "</section>"
 
 
@@ -254,6 +255,11 @@ def _formula(health: Health) -> Iterator[str]:
     yield "<section><h2>How the scores came about</h2>"
     yield f"<pre>{chr(10).join(_text(line) for line in health.formula)}</pre>"
     yield f"<p>{_text(overall_line(health))}</p></section>"
+
+
+def _notes(health: Health) -> Iterator[str]:
+    if health.notes:
+        yield f"<section><h2>Notes</h2>{''.join(f'<p>{_text(note)}</p>' for note in health.notes)}</section>"
 
 
 def _rules(health: Health) -> Iterator[str]:

@@ -205,6 +205,7 @@ def _notes(health: Health) -> Iterator[str]:
     for result in health.results:
         if result.note:
             yield f"{result.check} in {clean(result.project)}: {clean(result.note)}"
+    yield from map(clean, health.notes)
 
 
 def _measures(health: Health) -> Iterator[str]:
@@ -244,8 +245,6 @@ def _suppressions(health: Health) -> Iterator[str]:
         yield f"Suppressions: {where}: {_counted(ledger.counts)}"
     else:
         yield "Suppressions: none"
-    for reason in ledger.unread:
-        yield f"  not counted: {clean(reason)}"
 
 
 def _summary(health: Health) -> Iterator[str]:
