@@ -98,7 +98,7 @@ class Run:
                         f"the repository cannot be copied for the sandbox: {error.strerror}: {error.filename}",
                         "mend what cannot be read, make room, or trust the repository (`--trust`)",
                     ) from error
-            tool = Tool(tool.argv, self._version(tool), tool.own)
+            tool = Tool(tool.argv, self.version(tool), tool.own)
             run = self._run(tool)
             findings = self.check.parse(self.project, run)
         except CouldNotRun as error:
@@ -140,7 +140,7 @@ class Run:
             "duration_s": round(time.monotonic() - began, 3),
         }
 
-    def _version(self, tool: Tool) -> str | None:
+    def version(self, tool: Tool) -> str | None:
         """The first number with a dot that the program prints when asked. One that fails to is no program."""
         if not self.check.version_args:
             return tool.version

@@ -119,11 +119,11 @@ def parse_config(text: str, path: Path) -> FixingConfig:
     config = _convert(raw, FixingConfig, (), path)
     _check(config, path)
     enabled, only = config.languages.enabled, config.target_project.type
-    enabled = tuple(ALSO.get(name, name) for name in enabled) if enabled is not None else None
+    enabled = tuple(map(_language, enabled)) if enabled is not None else None
     return replace(
         config,
         languages=replace(config.languages, enabled=enabled, each=each),
-        target_project=replace(config.target_project, type=ALSO.get(only, only) if only else None),
+        target_project=replace(config.target_project, type=_language(only) if only else None),
     )
 
 
@@ -152,12 +152,18 @@ def _each_language(section: Mapping[str, Any], path: Path) -> dict[str, Language
             continue
         if name not in known:
             raise _unknown(path, ("languages", name), SHARED | known)
-        language = ALSO.get(name, name)
+        language = _language(name)
         if language in each:
             raise InvalidInput(f"{path}: languages.{name} is another name of {language}, which stands there as well")
         own = {} if own is None else own
         _refuse_unknown(own, LanguageConfig, ("languages", name), path)
         each[language] = _convert(own, LanguageConfig, ("languages", name), path)
+        checks = _known_checks(language)
+        for check in each[language].checks or ():
+            if check not in checks:
+                raise InvalidInput(
+                    f"{path}: languages.{name}.checks: unknown check {check!r} ({_hint(check, checks)})"
+                )
     return each
 
 
@@ -166,6 +172,16 @@ def _known_languages() -> set[str]:
 
     known = set(languages())
     return known | {other for other, name in ALSO.items() if name in known}
+
+
+def _language(name: str) -> str:
+    return ALSO.get(name, name)
+
+
+def _known_checks(language: str) -> list[str]:
+    from air_executor.fixing.languages import languages
+
+    return [check.name for check in languages()[language].checks]
 
 
 def _convert(raw: Any, struct: type[S], above: tuple[str, ...], path: Path) -> S:
@@ -224,6 +240,11 @@ def _unknown(path: Path, keys: tuple[str, ...], known: Collection[str]) -> Inval
     return InvalidInput(f"{path}: unknown key {'.'.join(keys)!r} ({hint})")
 
 
+def _hint(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
 def _all_keys(struct: type[Struct], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for name, hint in _hints(struct).items():
         section = _section(hint)
@@ -256,8 +277,9 @@ def _check(config: FixingConfig, path: Path) -> None:
     named += [("languages.enabled", name) for name in config.languages.enabled or ()]
     for key, name in named:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise InvalidInput(f"{path}: {key}: unknown language {name!r} ({hint})")
-    if not config.languages.auto_detect and not config.languages.enabled:
-        raise InvalidInput(f"{path}: languages: without auto_detect, `enabled` has to name at least one")
+            raise InvalidInput(f"{path}: {key}: unknown language {name!r} ({_hint(name, known)})")
+    enabled, only = config.languages.enabled, config.target_project.type
+    if enabled == () or (enabled is None and only is None and not config.languages.auto_detect):
+        raise InvalidInput(f"{path}: languages.enabled has to name at least one, or nothing would be looked at")
+    if enabled is not None and only is not None and _language(only) not in map(_language, enabled):
+        raise InvalidInput(f"{path}: target_project.type: {only!r} is not among languages.enabled")

@@ -50,11 +50,11 @@ class CompletionCriteria(_Section, kw_only=True, frozen=True):
     """When a project is done: `fix run` ends there."""
 
     build_passes: bool = True
-    """Whether no build issue may be left and every build check must have run."""
+    """Whether no error of compilers and type checkers may be left, and every such check must have run."""
     min_test_pass_rate: Share = 0.95
     """Passed tests among those that passed or failed."""
     max_lint_errors: Count = 0
-    """Issues of severity error that linters, formatters and type checkers may leave."""
+    """Issues of severity error that linters and formatters may leave."""
     stability_runs: AtLeastOne = 3
     """How many iterations in a row have to meet all of this."""
 
@@ -182,8 +182,8 @@ class Languages(_Section, kw_only=True, frozen=True):
     enabled: tuple[str, ...] | None = None
     """None: all that are known."""
     auto_detect: bool = True
-    """True: those of the enabled that the repository has files of. False: exactly the enabled, so that one without
-    files is an error."""
+    """True: those of the enabled that the repository has files of. False: exactly the enabled (or
+    `target_project.type`), so that one without files is an error."""
     each: dict[str, LanguageConfig] = field(default_factory=dict)
 
 

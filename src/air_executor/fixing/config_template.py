@@ -65,9 +65,9 @@ air_executor:
   slots: null    # checks at once; null: one a CPU
 
 completion_criteria:        # `fix run` is done
-  build_passes: true        # when nothing is left that keeps it from building,
+  build_passes: true        # when compilers and type checkers find no error,
   min_test_pass_rate: 0.95  # so many tests pass,
-  max_lint_errors: 0        # and no more errors than this are left,
+  max_lint_errors: 0        # and linters and formatters find no more errors than this,
   stability_runs: 3         # so many iterations in a row
 
 circuit_breaker:               # `fix run` gives up

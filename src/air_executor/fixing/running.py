@@ -33,7 +33,7 @@ from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.trust import Mode, refusal
 from air_executor.private_manager import ManagerProcess
 
-__all__ = ["DYNAMIC", "STATIC", "Options", "Skipped", "run_checks", "skipped_checks"]
+__all__ = ["DYNAMIC", "STATIC", "Options", "Skipped", "applying", "run_checks", "skipped_checks"]
 
 STATIC: Final[frozenset[Kind]] = frozenset({"build", "lint", "format", "types", "metrics"})
 DYNAMIC: Final[frozenset[Kind]] = frozenset({"tests", "coverage"})
@@ -120,6 +120,11 @@ def _plan(projects: Iterable[Project], options: Options) -> list[Planned]:
 def _wanted(check: Check, language: Language, options: Options) -> bool:
     named = options.only is None or bool(options.only & {check.name, f"{language.name}/{check.name}"})
     return named and check.kind in options.kinds
+
+
+def applying(projects: Iterable[Project], options: Options) -> list[tuple[Project, Check]]:
+    """Every check that is wanted and applies, with its project, in the order of the results."""
+    return [(planned.project, planned.check) for planned in _plan(projects, options)]
 
 
 def skipped_checks(projects: Iterable[Project], options: Options) -> list[Skipped]:
