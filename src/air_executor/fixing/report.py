@@ -80,6 +80,28 @@ def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
 
 def health_lines(health: Health, name: str, width: int) -> Iterator[str]:
     """The whole report; `width`: columns of the terminal."""
+    for line in _lines(health, name, width):
+        yield from _folded(line, width)
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    """A line that is too long, in several; the later ones are indented. Colours have no width."""
+    if len(click.unstyle(line)) <= width:
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    words = line.rstrip().split(" ")
+    current = words[0]
+    for word in words[1:]:
+        if len(click.unstyle(f"{current} {word}")) > width and current.strip():
+            yield current
+            current = indent + word
+        else:
+            current += f" {word}"
+    yield current
+
+
+def _lines(health: Health, name: str, width: int) -> Iterator[str]:
     yield from _title(f"Smart Health Check: {clean(name)}", "=")
     yield from _about(health)
     yield ""
@@ -242,7 +264,7 @@ def _suppressions(health: Health) -> Iterator[str]:
     in_config = sum(entry.in_config for entry in ledger.entries)
     if ledger.entries:
         where = f"{number(len(ledger.entries) - in_config)} in code, {number(in_config)} in configurations"
-        yield f"Suppressions: {where}: {_counted(ledger.counts)}"
+        yield f"Suppressions: {where}: {_counted(ledger.counts, RULES_SHOWN)}"
     else:
         yield "Suppressions: none"
 
