@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from air_executor.fixing import check_task
-from air_executor.fixing.check import Check, CouldNotRun, Project
+from air_executor.fixing.check import Check, CouldNotRun, Project, Tool
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
@@ -122,12 +122,14 @@ def run_check(
     sandboxed: bool = False,
     timeout_s: float = 60.0,
     reads: Path | None = None,
+    tool: Tool | None = None,
 ) -> CheckResult:
-    """One check as its task runs it, in this process; a tool that cannot be found gives the result it would have."""
+    """One check as its task runs it, in this process; a tool that cannot be found gives the result it would have.
+    `tool`: what to run instead of the one that is found."""
     check = check_named(project.language, name)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        tool = check.find(project)
+        tool = check.find(project) if tool is None else tool
     except CouldNotRun as error:
         return CheckResult(
             check=f"{project.language}/{name}",
