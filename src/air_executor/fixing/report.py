@@ -284,11 +284,15 @@ def _summary(health: Health) -> Iterator[str]:
 
 def overall_line(health: Health) -> str:
     """`Overall health: 53%: not healthy (healthy from 80% on)`."""
-    border = f"healthy from {percent(health.healthy_from)} on"
+    border = f"from {percent(health.healthy_from)} on"
     if health.overall is None:
-        return f"Overall health: not known ({border})"
-    verdict = {True: "healthy", False: "not healthy", None: "it cannot be told whether healthy"}[health.healthy]
-    return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict} ({border})"
+        return f"Overall health: not known (healthy {border})"
+    verdict = {
+        True: f"healthy ({border})",
+        False: f"not healthy (healthy {border})",
+        None: f"whether healthy cannot be told (healthy {border})",
+    }[health.healthy]
+    return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict}"
 
 
 def _verdict_colour(health: Health) -> str:
