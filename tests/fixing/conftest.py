@@ -28,6 +28,11 @@ TOOLS = Path(os.environ.get("FIXING_TOOLS") or ROOT / ".venv" / "fixing-tools")
 SYSTEM_PATH = os.pathsep.join(("/usr/local/bin", "/usr/bin", "/bin"))
 
 Write = Callable[..., Path]
+COBOL = """
+    from air_executor.fixing.languages import Language
+    COBOL = Language(name="cobol", suffixes=frozenset({".cbl"}), manifests=("cobol.toml",), checks=())
+"""
+"""A language for `distribution`."""
 
 
 @pytest.fixture(scope="session")
