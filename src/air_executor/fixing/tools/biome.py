@@ -25,6 +25,8 @@ SEVERITIES: Final[dict[str, Severity]] = {
     "fatal": "error", "error": "error", "warning": "warning", "information": "info", "info": "info", "hint": "info",
 }  # fmt: skip
 SAFE_FIX: Final = "Safe fix: "
+PARSE: Final = "parse"
+FORMAT: Final = "format"
 
 
 class Position(Struct):
@@ -123,7 +125,8 @@ class Biome:
         report = decode(self.name, run, Report)
         self._check(report, run)
         own = frozenset(project.files)
-        found = [self._issue(project, run, one) for one in report.diagnostics]
+        broken = {one.location.file for one in report.diagnostics if one.category == PARSE}
+        found = [self._issue(project, one, broken) for one in report.diagnostics]
         return Findings(issues=[issue for issue in found if issue is not None and issue.path in own])
 
     def _check(self, report: Report, run: ToolRun) -> None:
@@ -143,7 +146,7 @@ class Biome:
         if counts.changed + counts.unchanged == 0 and not found:
             raise CouldNotRun(f"{self.name} found no file to look at", "mend `files.includes` in its configuration")
 
-    def _issue(self, project: Project, run: ToolRun, one: Diagnostic) -> Issue | None:
+    def _issue(self, project: Project, one: Diagnostic, broken: set[str | None]) -> Issue | None:
         path = relative(project, one.location.file) if one.location.file else None
         if path is None:
             return None
@@ -161,7 +164,7 @@ class Biome:
             column=start.column if start else 0,
             end_line=end.line if end and end.line else None,
             end_column=end.column if end and end.line else None,
-            safe_fix=(self.kind == "format" and one.category == "format")
+            safe_fix=(one.category == FORMAT and one.location.file not in broken)
             or any(advice.text.startswith(SAFE_FIX) for advice in advices),
         )
 
