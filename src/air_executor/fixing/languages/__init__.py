@@ -16,6 +16,7 @@ GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
     "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
+    "rust": "air_executor.fixing.languages.rust:RUST",
 }
 
 

@@ -21,7 +21,7 @@ from air_executor.fixing.tools.node import (
     scripts,
     variants,
 )
-from air_executor.fixing.tools.output import decode, relative
+from air_executor.fixing.tools.output import decode, in_one_line, relative
 from air_executor.fixing.tools.python import config_files, version_numbers
 
 __all__ = ["PROVIDERS", "Vitest", "provider"]
@@ -160,7 +160,7 @@ class Vitest:
     def _issue(self, project: Project, error: Unhandled) -> Issue:
         path = relative(project, error.file) if error.file else None
         if path not in project.files:
-            raise CouldNotRun(f"vitest met an error outside of the tests: {error.message[:300]}", MEND)
+            raise CouldNotRun(f"vitest met an error outside of the tests: {in_one_line(error.message)}", MEND)
         return Issue(
             tool=self.name,
             rule=UNHANDLED,
