@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from air_executor.fixing.shapes import DOCTOR, HEALTH, ISSUES, PLAN
-from air_executor.terminal import json_option, print_json, warn
+from air_executor.terminal import json_option, warn
 
 if TYPE_CHECKING:
     from air_executor.fixing.config import FixingConfig
@@ -367,7 +367,7 @@ def _write_html(path: Path, found: Health, config: FixingConfig) -> None:
 def _print_json(value: Any) -> None:
     import msgspec
 
-    print_json(msgspec.to_builtins(value))
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def _place(issue: Issue) -> str:
