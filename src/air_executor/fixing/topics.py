@@ -44,7 +44,8 @@ class Topic(Struct, frozen=True):
     type: str
     """Of the conventional commit."""
     words: str
-    """What a subject says: of a cleanup what is done, with `all ` in it; else what is wrong."""
+    """What a subject says: of a cleanup what is done, with `all ` in it; else what is wrong, so that `in src/` can
+    follow."""
     lines: int
     """A diff's lines for one issue, those it takes away and those it adds."""
     span: bool = False
@@ -68,7 +69,7 @@ _ALL: Final = (
     Topic("commented-code", "cleanup", "chore", "remove all code that is commented out", 2, span=True),
     Topic("syntax-errors", "location", "fix", "syntax errors", 4, phase="build"),
     Topic("build-errors", "location", "fix", "build errors", 6, phase="build"),
-    Topic("configuration", "single", "fix", "errors of the configuration", 4, phase="build"),
+    Topic("configuration", "single", "fix", "configuration", 4, phase="build"),
     Topic("type-errors", "location", "fix", "type errors", 6, phase="build"),
     Topic("borrow-errors", "location", "fix", "borrowing errors", 8, phase="build"),
     Topic("null-safety", "location", "fix", "null safety", 6),
@@ -90,11 +91,11 @@ _ALL: Final = (
     Topic("design", "location", "refactor", "design", 8),
     Topic("complexity", "location", "refactor", "complex code", 20, span=True),
     Topic("duplication", "location", "refactor", "duplicated code", 20, span=True),
-    Topic("long-files", "single", "refactor", "a file that is too long", 300),
+    Topic("long-files", "single", "refactor", "too many lines", 300),
     Topic("missing-docs", "location", "docs", "missing documentation", 6),
     Topic("debug-output", "location", "chore", "debugging output", 3),
     Topic("suppressions", "location", "chore", "suppressions", 3),
-    Topic("todos", "single", "chore", "something left to do", 20),
+    Topic("todos", "single", "chore", "things left to do", 20),
     Topic("test-style", "location", "test", "style of tests", 6),
     Topic("failing-tests", "location", "fix", "failing tests", 20, phase="test", by_file=True),
     Topic("broken-tests", "single", "fix", "tests that cannot be collected", 10, phase="test"),
