@@ -153,7 +153,7 @@ def output(*words: str | Path, cwd: Path | None = None) -> str:
 
 def of_ruff(tools: Path) -> set[str]:
     rules = json.loads(output(tools / "bin" / "ruff", "rule", "--all", "--output-format=json"))
-    return {rule["code"] for rule in rules if rule["code"]}
+    return {rule["code"] or rule["name"] for rule in rules}
 
 
 def of_mypy(tools: Path) -> set[str]:
