@@ -135,7 +135,7 @@ def test_what_could_not_run_is_never_good_enough(
     bin_folder = folder.parent / "bin"
     program(
         bin_folder / "mypy",
-        '#!/bin/sh\ncase "$*" in *version*) echo mypy 1.0.0; exit;; esac\necho lost >&2; exit 70\n',
+        '#!/bin/sh\ncase "$*" in *version*) echo mypy 2.4.1; exit;; esac\necho lost >&2; exit 70\n',
     )
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     said = fix("health", folder, "--fail-under", "0")

@@ -14,6 +14,7 @@ from air_executor.fixing.health import Health
 from air_executor.fixing.history import Record
 from air_executor.fixing.html_style import STYLE
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
 from air_executor.fixing.report import MODES, OUTCOMES, found_text, lost_lines, overall_line, percent, severities
@@ -300,12 +301,18 @@ def _tests(health: Health) -> Iterator[str]:
     tests = [test for result in health.results for test in result.tests or ()]
     if not tests:
         return
-    yield f"<section><h2>Slowest tests</h2><p class='quiet'>{plural(len(tests), 'test')}"
-    yield f" in {duration(sum(test.duration_s for test in tests))}"
+    found = measure_tests(tests)
+    yield "<section><h2>Tests</h2><div class='scroll'><table><tr><th>Kind</th>"
+    yield "".join(f"<th class='number'>{name}</th>" for name in ("Passed", "Failed", "Skipped", "Pass rate", "Time"))
+    for kind in found.kinds:
+        cells = [*map(number, (kind.passed, kind.failed, kind.skipped)), percent(kind.pass_rate, digits=1)]
+        numbers = "".join(f"<td class='number'>{cell}</td>" for cell in (*cells, duration(kind.duration_s)))
+        yield f"</tr><tr><td>{kind.kind}</td>{numbers}"
+    yield "</tr></table></div>"
     if health.flaky:
-        yield f"; {number(len(health.flaky))} are not judged, since they differ from run to run"
-    yield "</p><div class='scroll'><table><tr><th>Test</th><th>End</th><th class='number'>Time</th></tr>"
-    for test in sorted(tests, key=lambda one: -one.duration_s)[:ROWS]:
+        yield _quiet(f"{number(len(health.flaky))} are not judged, since their names differ from run to run")
+    yield "<h2 class='more'>The slowest</h2><div class='scroll'><table>"
+    for test in sorted(tests, key=lambda one: (-one.duration_s, one.id))[:ROWS]:
         colour = "bad" if test.end in ("failed", "error") else ""
         yield (
             f'<tr><td class="words">{_text(test.id)}</td><td class="{colour}">{test.end}</td>'

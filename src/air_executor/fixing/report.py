@@ -11,6 +11,7 @@ import click
 from air_executor.fixing.health import DynamicHealth, Health, StaticHealth
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.languages import languages
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.running import DYNAMIC
 from air_executor.observe.wording import clean, duration, number, plural
@@ -246,13 +247,14 @@ def _measures(health: Health) -> Iterator[str]:
 
 
 def _tests(health: Health) -> Iterator[str]:
-    results = [test for result in health.results for test in result.tests or ()]
-    if not results:
+    found = measure_tests(test for result in health.results for test in result.tests or ())
+    if not found.tests:
         return
-    took = sum(test.duration_s for test in results)
-    slowest = max(results, key=lambda test: test.duration_s)
-    slow = f", the slowest {clean(slowest.id)} ({duration(slowest.duration_s)})" if slowest.duration_s else ""
-    yield f"Tests: {number(len(results))} in {duration(took)}{slow}"
+    kinds = ", ".join(f"{number(one.tests)} {one.kind} ({percent(one.pass_rate, digits=1)})" for one in found.kinds)
+    slow = "".join(f", the slowest {clean(one.id)} ({duration(one.duration_s)})" for one in found.slowest[:1])
+    yield f"Tests: {number(found.tests)} in {duration(found.duration_s)}: {kinds}{slow}"
+    if found.uncollected:
+        yield f"  {plural(found.uncollected, 'file')} could not be collected, so there may be more tests"
     if health.flaky:
         yield f"  not judged, since they differ from run to run: {', '.join(map(clean, health.flaky[:5]))}" + (
             f", and {len(health.flaky) - 5} more" if len(health.flaky) > 5 else ""
