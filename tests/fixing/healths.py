@@ -13,7 +13,7 @@ from air_executor.fixing.suppressions import Ledger, Suppression
 
 __all__ = ["HOSTILE", "health", "issue"]
 
-HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e\x07"
+HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e\x07" + "long_name" * 30
 
 
 def issue(rule: str, path: str, line: int = 1, **more: Any) -> Issue:
@@ -100,7 +100,7 @@ def health(**changed: Any) -> Health:
         errors_found=3,
         warnings_found=1,
         analysis=None,
-        quality=Quality(files=120, files_within=108, functions=120, functions_within=96, score=0.85),
+        quality=Quality(files=120, files_within=108, functions=120, functions_within=96, incomplete=0, score=0.85),
         score=None,
         threshold=0.6,
         passed=None,

@@ -136,8 +136,8 @@ def test_what_could_not_run_is_never_healthy() -> None:
     assert "Overall health: not known (healthy from 80% on)" in text
     assert "not known: how many errors there are: python/mypy could not run" in text
     assert "3 errors found, but not everything was looked at" in text
-    assert "Overall health: 81%: healthy" in report(well())
-    assert "81%: it cannot be told whether healthy" in report(msgspec.structs.replace(well(), healthy=None))
+    assert "Overall health: 81%: healthy (from 80% on)" in report(well())
+    assert "81%: whether healthy cannot be told" in report(msgspec.structs.replace(well(), healthy=None))
 
 
 def test_counts() -> None:
@@ -145,7 +145,7 @@ def test_counts() -> None:
     assert "Code metrics: 108 of 120 files and 96 of 120 functions keep within the thresholds" in text
     assert "Issues: 5 (4 errors, 1 warning): F401 2, E501 1, F821 1, test-failed 1" in text
     assert "Suppressions: 1 in code, 1 in configurations: noqa 1, ruff per-file-ignores 1" in text
-    assert "Tests: 4 in 2.5 s, the slowest tests/test_a.py::test_d (1.0 s)" in text
+    assert "Tests: 4 in 2.5 s: 4 unit (66.7%), the slowest tests/test_a.py::test_d (1.0 s)" in text
     many = tuple(issue(f"R{number:03}", "a.py", number) for number in range(1, 21))
     assert "R008 1, and 12 more" in report(health(issues=many))
 

@@ -88,6 +88,8 @@ class Command(Struct, kw_only=True, frozen=True):
     """Files that are written for the tool beforehand: path relative to `{out}` -> text."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Files the tool may write: name -> path relative to `{out}`."""
+    then: Command | None = None
+    """What is run after it, however it ended, with its outputs in the same place. Where it fails they are missing."""
     parts: tuple[Path, ...] = ()
     """Files and packages the program is made of that lie elsewhere than it: the sandbox shows their folders."""
 

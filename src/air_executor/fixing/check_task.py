@@ -5,6 +5,7 @@ python -m air_executor.fixing.check_task SPEC.json
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -18,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.fixing import sandbox
-from air_executor.fixing.check import Check, CouldNotRun, Findings, Project, Tool, ToolRun
-from air_executor.fixing.execution import adopt_descendants, execute
+from air_executor.fixing.check import Check, Command, CouldNotRun, Findings, Project, Tool, ToolRun
+from air_executor.fixing.execution import Ended, adopt_descendants, execute
 from air_executor.fixing.issue import with_fingerprints
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
@@ -174,6 +175,25 @@ class Run:
                 exit_code=0, signal=None, timed_out=False, stdout=out, stderr=err, outputs=read, duration_s=0.0,
                 version=tool.version,
             )  # fmt: skip
+        ended, outputs = self._command(command, out, err)
+        if command.then is not None:
+            with contextlib.suppress(CouldNotRun):
+                _, more = self._command(command.then, self.folder / "then.stdout", self.folder / "then.stderr")
+                outputs |= more
+        (self.folder / "outputs.json").write_bytes(msgspec.json.encode(command.outputs))
+        return ToolRun(
+            exit_code=ended.exit_code,
+            signal=ended.signal,
+            timed_out=False,
+            stdout=out,
+            stderr=err,
+            outputs=read | {name: path for name, path in outputs.items() if path.exists()},
+            duration_s=ended.duration_s,
+            version=tool.version,
+        )
+
+    def _command(self, command: Command, out: Path, err: Path) -> tuple[Ended, dict[str, Path]]:
+        """How it ended, and where its outputs would be."""
         for name, text in command.inputs.items():
             path = self.out / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,17 +209,7 @@ class Run:
             tuple(outputs.values()),
             command.parts,
         )
-        (self.folder / "outputs.json").write_bytes(msgspec.json.encode(command.outputs))
-        return ToolRun(
-            exit_code=ended.exit_code,
-            signal=ended.signal,
-            timed_out=False,
-            stdout=out,
-            stderr=err,
-            outputs=read | {name: path for name, path in outputs.items() if path.exists()},
-            duration_s=ended.duration_s,
-            version=tool.version,
-        )
+        return ended, outputs
 
     def _outputs_read(self) -> dict[str, Path]:
         """What the check this one reads has left."""
@@ -226,7 +236,7 @@ class Run:
         timeout_s: float,
         watched: tuple[Path, ...] = (),
         parts: tuple[Path, ...] = (),
-    ) -> Any:
+    ) -> Ended:
         environment = sandbox.tool_environment(self.home, self.spec.environment) | env
         if self.spec.sandboxed:
             writable = [self.out, self.home, self.cache]

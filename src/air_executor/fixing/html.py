@@ -14,9 +14,10 @@ from air_executor.fixing.health import Health
 from air_executor.fixing.history import Record
 from air_executor.fixing.html_style import STYLE
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
-from air_executor.fixing.report import MODES, OUTCOMES, found_text, overall_line, percent, severities
+from air_executor.fixing.report import MODES, OUTCOMES, found_text, lost_lines, overall_line, percent, severities
 from air_executor.observe.wording import clean, duration, number, plural
 
 __all__ = ["page"]
@@ -48,6 +49,7 @@ def page(health: Health, config: FixingConfig, history: Sequence[Record]) -> str
             "</div>",
             *_checks(health),
             *_formula(health),
+            *_notes(health),
             *_rules(health),
             *_tests(health),
             *_suppressions(health),
@@ -121,8 +123,8 @@ def _lost(health: Health) -> Iterator[str]:
         where = f" in {_text(result.project)}" if result.project != "." else ""
         yield f"<p><b>{_text(result.check)}</b>{where} could not run: {_text(result.reason or '')}"
         yield (f'<span class="mend">→ {_text(result.mend)}</span>' if result.mend else "") + "</p>"
-    if health.unknown:
-        yield "".join(f'<p class="quiet">{_text(reason)}</p>' for reason in health.unknown)
+    told = set(lost_lines(lost))
+    yield "".join(_quiet(reason) for reason in health.unknown if clean(reason) not in told)
     yield "</section>"
 
 
@@ -135,7 +137,8 @@ def _plots(health: Health, config: FixingConfig, history: Sequence[Record]) -> I
         _over_time(history),
         _key(("overall", "overall"), ("static", "static"), ("dynamic", "tests")),
     )
-    key = _key(*((kind, f"{kind}s") for kind in SEVERITIES))
+    there = {issue.severity for issue in health.issues}
+    key = _key(*((kind, f"{kind}s") for kind in SEVERITIES if kind in there))
     if health.issues:
         yield _plot("Issues by rule", _stacked("Issues by rule", health.issues, _rule_of, from_end=False), key)
         yield _plot("Issues by folder", _stacked("Issues by folder", health.issues, _folder_of, from_end=True), key)
@@ -256,6 +259,11 @@ def _formula(health: Health) -> Iterator[str]:
     yield f"<p>{_text(overall_line(health))}</p></section>"
 
 
+def _notes(health: Health) -> Iterator[str]:
+    if health.notes:
+        yield f"<section><h2>Notes</h2>{''.join(f'<p>{_text(note)}</p>' for note in health.notes)}</section>"
+
+
 def _rules(health: Health) -> Iterator[str]:
     if not health.issues:
         return
@@ -293,12 +301,18 @@ def _tests(health: Health) -> Iterator[str]:
     tests = [test for result in health.results for test in result.tests or ()]
     if not tests:
         return
-    yield f"<section><h2>Slowest tests</h2><p class='quiet'>{plural(len(tests), 'test')}"
-    yield f" in {duration(sum(test.duration_s for test in tests))}"
+    found = measure_tests(tests)
+    yield "<section><h2>Tests</h2><div class='scroll'><table><tr><th>Kind</th>"
+    yield "".join(f"<th class='number'>{name}</th>" for name in ("Passed", "Failed", "Skipped", "Pass rate", "Time"))
+    for kind in found.kinds:
+        cells = [*map(number, (kind.passed, kind.failed, kind.skipped)), percent(kind.pass_rate, digits=1)]
+        numbers = "".join(f"<td class='number'>{cell}</td>" for cell in (*cells, duration(kind.duration_s)))
+        yield f"</tr><tr><td>{kind.kind}</td>{numbers}"
+    yield "</tr></table></div>"
     if health.flaky:
-        yield f"; {number(len(health.flaky))} are not judged, since they differ from run to run"
-    yield "</p><div class='scroll'><table><tr><th>Test</th><th>End</th><th class='number'>Time</th></tr>"
-    for test in sorted(tests, key=lambda one: -one.duration_s)[:ROWS]:
+        yield _quiet(f"{number(len(health.flaky))} are not judged, since their names differ from run to run")
+    yield "<h2 class='more'>The slowest</h2><div class='scroll'><table>"
+    for test in sorted(tests, key=lambda one: (-one.duration_s, one.id))[:ROWS]:
         colour = "bad" if test.end in ("failed", "error") else ""
         yield (
             f'<tr><td class="words">{_text(test.id)}</td><td class="{colour}">{test.end}</td>'

@@ -11,6 +11,7 @@ import click
 from air_executor.fixing.health import DynamicHealth, Health, StaticHealth
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.languages import languages
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.running import DYNAMIC
 from air_executor.observe.wording import clean, duration, number, plural
@@ -80,6 +81,28 @@ def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
 
 def health_lines(health: Health, name: str, width: int) -> Iterator[str]:
     """The whole report; `width`: columns of the terminal."""
+    for line in _lines(health, name, width):
+        yield from _folded(line, width)
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    """A line that is too long, in several; the later ones are indented. Colours have no width."""
+    if len(click.unstyle(line)) <= width:
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    words = line.rstrip().split(" ")
+    current = words[0]
+    for word in words[1:]:
+        if len(click.unstyle(f"{current} {word}")) > width and current.strip():
+            yield current
+            current = indent + word
+        else:
+            current += f" {word}"
+    yield current
+
+
+def _lines(health: Health, name: str, width: int) -> Iterator[str]:
     yield from _title(f"Smart Health Check: {clean(name)}", "=")
     yield from _about(health)
     yield ""
@@ -205,6 +228,7 @@ def _notes(health: Health) -> Iterator[str]:
     for result in health.results:
         if result.note:
             yield f"{result.check} in {clean(result.project)}: {clean(result.note)}"
+    yield from map(clean, health.notes)
 
 
 def _measures(health: Health) -> Iterator[str]:
@@ -223,13 +247,14 @@ def _measures(health: Health) -> Iterator[str]:
 
 
 def _tests(health: Health) -> Iterator[str]:
-    results = [test for result in health.results for test in result.tests or ()]
-    if not results:
+    found = measure_tests(test for result in health.results for test in result.tests or ())
+    if not found.tests:
         return
-    took = sum(test.duration_s for test in results)
-    slowest = max(results, key=lambda test: test.duration_s)
-    slow = f", the slowest {clean(slowest.id)} ({duration(slowest.duration_s)})" if slowest.duration_s else ""
-    yield f"Tests: {number(len(results))} in {duration(took)}{slow}"
+    kinds = ", ".join(f"{number(one.tests)} {one.kind} ({percent(one.pass_rate, digits=1)})" for one in found.kinds)
+    slow = "".join(f", the slowest {clean(one.id)} ({duration(one.duration_s)})" for one in found.slowest[:1])
+    yield f"Tests: {number(found.tests)} in {duration(found.duration_s)}: {kinds}{slow}"
+    if found.uncollected:
+        yield f"  {plural(found.uncollected, 'file')} could not be collected, so there may be more tests"
     if health.flaky:
         yield f"  not judged, since they differ from run to run: {', '.join(map(clean, health.flaky[:5]))}" + (
             f", and {len(health.flaky) - 5} more" if len(health.flaky) > 5 else ""
@@ -241,11 +266,9 @@ def _suppressions(health: Health) -> Iterator[str]:
     in_config = sum(entry.in_config for entry in ledger.entries)
     if ledger.entries:
         where = f"{number(len(ledger.entries) - in_config)} in code, {number(in_config)} in configurations"
-        yield f"Suppressions: {where}: {_counted(ledger.counts)}"
+        yield f"Suppressions: {where}: {_counted(ledger.counts, RULES_SHOWN)}"
     else:
         yield "Suppressions: none"
-    for reason in ledger.unread:
-        yield f"  not counted: {clean(reason)}"
 
 
 def _summary(health: Health) -> Iterator[str]:
@@ -263,11 +286,15 @@ def _summary(health: Health) -> Iterator[str]:
 
 def overall_line(health: Health) -> str:
     """`Overall health: 53%: not healthy (healthy from 80% on)`."""
-    border = f"healthy from {percent(health.healthy_from)} on"
+    border = f"from {percent(health.healthy_from)} on"
     if health.overall is None:
-        return f"Overall health: not known ({border})"
-    verdict = {True: "healthy", False: "not healthy", None: "it cannot be told whether healthy"}[health.healthy]
-    return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict} ({border})"
+        return f"Overall health: not known (healthy {border})"
+    verdict = {
+        True: f"healthy ({border})",
+        False: f"not healthy (healthy {border})",
+        None: f"whether healthy cannot be told (healthy {border})",
+    }[health.healthy]
+    return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict}"
 
 
 def _verdict_colour(health: Health) -> str:

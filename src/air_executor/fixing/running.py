@@ -57,7 +57,7 @@ class Options(Struct, kw_only=True, frozen=True):
     slots: int | None = None
     """Checks at once (default: the CPUs this process may use)."""
     selection: Selection | None = None
-    """Which tests are wanted; results of a choice are not kept."""
+    """Which tests are wanted; results of a choice are not kept. None: what each project says."""
     use_cache: bool = True
     environment: tuple[str, ...] = ()
     """Variables that tools get beside those of `sandbox.ALLOWED`."""
@@ -106,7 +106,8 @@ def _plan(projects: Iterable[Project], options: Options) -> list[Planned]:
     own_programs = options.mode in ("sandbox", "trusted")
     found = []
     for given in projects:
-        project = msgspec.structs.replace(given, own_programs=own_programs, selection=options.selection)
+        selection = options.selection or given.selection
+        project = msgspec.structs.replace(given, own_programs=own_programs, selection=selection)
         language = languages()[project.language]
         applying = [check for check in language.checks if check.applies(project)]
         wanted = {check.name for check in applying if _wanted(check, language, options)}
@@ -189,7 +190,7 @@ def _prepare(planned: Planned, options: Options, cache: Cache) -> None:
     except CouldNotRun as error:
         planned.result = planned.could_not(error)
         return
-    if options.selection is not None and check.kind in DYNAMIC:
+    if project.selection is not None and check.kind in DYNAMIC:
         return
     planned.key = cache.key(
         check,
@@ -340,10 +341,10 @@ class _Job:
 
     def _project_file(self, project: Project) -> Path:
         """The project, once for all its checks."""
-        name = hashlib.sha256(f"{project.language}\0{project.root}".encode()).hexdigest()[:16]
-        path = self._run / f"project-{name}.json"
+        content = encode(project)
+        path = self._run / f"project-{hashlib.sha256(content).hexdigest()[:16]}.json"
         if not path.exists():
-            path.write_bytes(encode(project))
+            path.write_bytes(content)
         return path
 
     def _collect(self) -> None:

@@ -16,7 +16,7 @@ _ISSUE: Final = (
 _RESULT: Final = (
     "{`check`, `project`, `kind`, `outcome` (`ok`, `findings`, `could_not_run`), `reason` and `mend` (of what could "
     "not run), `note`, `tool`, `version`, `rules` (a digest of its configuration), `issues`, `tests`, `coverage`, "
-    "`exit_code`, `duration_s`, `cached`}; what has its default is left out"
+    "`metrics`, `exit_code`, `duration_s`, `cached`}; what has its default is left out"
 )
 _SKIPPED: Final = "a list of checks that were left out: {`check`, `project`, `reason`}"
 
@@ -34,8 +34,8 @@ HEALTH: Final = Shape(
         "skipped": _SKIPPED,
         "issues": f"all of them, in order of place: a list of {_ISSUE}",
         "static": "{`errors`, `errors_found`, `warnings_found`, `analysis`, `quality` ({`files`, `files_within`, "
-        "`functions`, `functions_within`, `score`}), `score`, `threshold`, `passed`, `unknown`}; scores are from 0 "
-        "to 1, and null where they are not known",
+        "`functions`, `functions_within`, `incomplete`, `score`}), `score`, `threshold`, `passed`, `unknown`}; "
+        "scores are from 0 to 1, and null where they are not known",
         "dynamic": "null, or {`tests`, `passed`, `failed`, `skipped`, `unstable`, `pass_rate`, `covered`, `lines`, "
         "`coverage`, `score`, `untested`, `unknown`}",
         "dynamic_skipped": "why `dynamic` is null",
@@ -47,6 +47,7 @@ HEALTH: Final = Shape(
         "number; `unread`}",
         "flaky": "ids of tests that are not judged",
         "formula": "how the scores came about, with the numbers, as lines",
+        "notes": "what else is worth knowing, as sentences",
     },
 )
 ISSUES: Final = Shape(

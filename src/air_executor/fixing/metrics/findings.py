@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +59,7 @@ class Within(Struct, kw_only=True, frozen=True):
     functions: int
     functions_within: int
     unknown: int
-    """Files of which something is not known. Of these, functions that are known count; a length that is not does not."""
+    """Files of which something is not known; what is known of them counts."""
 
 
 def find(metrics: ProjectMetrics, thresholds: Thresholds, repository: Path) -> list[Issue]:
@@ -105,7 +105,7 @@ def _too_much(metrics: ProjectMetrics, thresholds: Thresholds) -> Iterator[Issue
                 tool=TOOL,
                 rule="duplicated-code",
                 severity="warning",
-                message=f"{one.code_lines} lines of code are the same as in {one.of_path}:{one.of_line}-{one.of_end_line}",
+                message=f"{one.code_lines} lines of code stand in {one.of_path}:{one.of_line}-{one.of_end_line} too",
                 path=one.path,
                 line=one.line,
                 end_line=one.end_line,
@@ -114,14 +114,14 @@ def _too_much(metrics: ProjectMetrics, thresholds: Thresholds) -> Iterator[Issue
 
 def _of_function(function: FunctionMetrics, thresholds: Thresholds) -> Iterator[tuple[str, str]]:
     """Rules that a function breaks, with what to say."""
-    measured: Iterable[tuple[str, int | None, int, Callable[[int], str]]] = (
-        ("function-too-long", function.lines, thresholds.function_lines, "{} lines".format),
-        ("too-complex", function.complexity, thresholds.complexity, "cyclomatic complexity {}".format),
-        ("too-nested", function.nesting, thresholds.nesting, "control structures {} deep".format),
+    measured: Iterable[tuple[str, int | None, int, str]] = (
+        ("function-too-long", function.lines, thresholds.function_lines, "{} lines"),
+        ("too-complex", function.complexity, thresholds.complexity, "cyclomatic complexity {}"),
+        ("too-nested", function.nesting, thresholds.nesting, "control structures {} deep"),
     )
     for rule, value, limit, told in measured:
         if value is not None and value > limit:
-            yield rule, f"{function.name}: {told(value)}, more than {limit}"
+            yield rule, f"{function.name}: {told.format(value)}, more than {limit}"
 
 
 def _issue(file: FileMetrics, function: FunctionMetrics, rule: str, message: str) -> Issue:

@@ -13,8 +13,17 @@ from air_executor.fixing.metrics.scanning import Family, Token
 
 __all__ = ["Chain", "chains", "deepest"]
 
-Chain = tuple[int, ...]
-"""Lines in which the control structures around a place begin, from the outside; the last is that of the place."""
+Lines = tuple[int, ...]
+
+
+class Chain(NamedTuple):
+    """Where a control structure stands."""
+
+    lines: Lines
+    """In which the structures around it begin, from the outside; the last is its own."""
+    function: int | None = None
+    """Line of the function around it, 0 for none; None: not known. Then the lines are those within it."""
+
 
 PYTHON: Final = frozenset({"if", "elif", "else", "for", "while", "try", "except", "finally", "with", "match"})
 HEADED: Final = frozenset({"if", "for", "while", "switch", "catch", "with"})
@@ -40,7 +49,12 @@ def deepest(found: Iterable[Chain], functions: list[tuple[int, int]]) -> list[in
     # The innermost function of a line is the last to begin before it; of those that begin together the shortest.
     inner = sorted(range(len(functions)), key=lambda number: (functions[number][0], -functions[number][1]))
     begins = [functions[number][0] for number in inner]
-    for chain in found:
+    by_line = {begin: number for number, (begin, _) in enumerate(functions)}
+    for chain, function in found:
+        if function is not None:
+            if (number := by_line.get(function)) is not None:
+                depths[number] = max(depths[number], len(chain))
+            continue
         for place in range(bisect_right(begins, chain[-1]) - 1, -1, -1):
             begin, end = functions[inner[place]]
             if chain[-1] <= end:
@@ -50,15 +64,19 @@ def deepest(found: Iterable[Chain], functions: list[tuple[int, int]]) -> list[in
 
 
 def _indented(tokens: Iterable[Token]) -> list[Chain]:
-    around: list[tuple[int, int]] = []
+    around: list[tuple[int, int, bool]] = []  # indentation, line, whether it is a function or class
     found = []
     for indent, words in _logical_lines(tokens):
         while around and around[-1][0] >= indent:
             around.pop()
         first = words[1] if words[0].text == "async" and len(words) > 1 else words[0]
-        if first.text in PYTHON and (first.text != "match" or words[-1].text == ":"):
-            around.append((indent, first.line))
-            found.append(tuple(line for _, line in around))
+        if first.text in ("def", "class"):
+            around.append((indent, words[0].line if first.text == "def" else 0, True))
+        elif first.text in PYTHON and (first.text != "match" or words[-1].text == ":"):
+            around.append((indent, first.line, False))
+            begins = max((number for number, (*_, new) in enumerate(around) if new), default=-1)
+            function = around[begins][1] if begins >= 0 else 0
+            found.append(Chain(tuple(line for _, line, _ in around[begins + 1 :]), function))
     return found
 
 
@@ -89,8 +107,8 @@ class _Open(NamedTuple):
     """What was known where a brace opened, to be known again behind it."""
 
     keyword: str
-    around: Chain
-    waiting: Chain
+    around: Lines
+    waiting: Lines
     level: int
     brackets: int
 
@@ -108,8 +126,8 @@ class _Braces:
                 self._words.append(token)
         self._family = family
         self._keywords = BRACED.get(family)
-        self._around: Chain = ()
-        self._waiting: Chain = ()
+        self._around: Lines = ()
+        self._waiting: Lines = ()
         """Structures whose body has not ended, and is no braces."""
         self._keyword = ""
         self._body = False
@@ -133,7 +151,7 @@ class _Braces:
                     if not self._waiting:
                         self._level = self._brackets
                     self._waiting += (token.line,)
-                    found.append(self._around + self._waiting)
+                    found.append(Chain(self._around + self._waiting))
                 self._body, self._keyword = False, text
             elif self._keywords is None and self._waiting and self._brackets == self._level:
                 self._body = text != "await"
@@ -165,7 +183,7 @@ class _Braces:
         if its_body and self._family == "go" and self._literal(number):
             its_body = False
         keyword = self._keyword if its_body else ""
-        kept: Chain = () if its_body else self._waiting
+        kept: Lines = () if its_body else self._waiting
         self._open.append(_Open(keyword, self._around, kept, self._level, self._brackets))
         if its_body or self._body:
             self._around += self._waiting
@@ -206,7 +224,7 @@ class _Braces:
             elif token.text in (")", "]"):
                 brackets -= 1
             elif brackets == 0 and token.text in ("=>", "in") and token.kind != "string":
-                return (token.text == "in") == (word == "for")
+                return token.text == "in"
             elif brackets <= 0 and token.text in ("{", ";", "}"):
                 return word == "if"
         return False
