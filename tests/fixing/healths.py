@@ -13,7 +13,7 @@ from air_executor.fixing.suppressions import Ledger, Suppression
 
 __all__ = ["HOSTILE", "health", "issue"]
 
-HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e\x07"
+HOSTILE = "<img src=x onerror=alert(1)>\x1b[2J\u202e\x07" + "long_name" * 30
 
 
 def issue(rule: str, path: str, line: int = 1, **more: Any) -> Issue:

@@ -158,9 +158,10 @@ def test_baseline(repository: Write, with_tools: Path, fix: Any, tmp_path: Path)
         return fix("health", folder, "--static-only", "--baseline", known)
 
     assert against().code == 3
-    assert fix("health", folder, "--static-only", "--write-baseline", known).code == 0
+    assert fix("health", folder, "--dynamic", "--write-baseline", known).code == 0
     said = against()
     assert (said.code, "0 new issues, 0 are gone" in said.err) == (0, True), said.err
+    assert "python/pytest in . was not run now as it was then" in said.err
 
     repository({"cart.py": "# one\n# more\n" + CART, "sub dir/more.py": "import sys\nimport json\n"})
     said = against()

@@ -14,7 +14,7 @@ from air_executor.errors import BaseUnusable, InvalidInput, NotFound
 from air_executor.fixing.choice import chosen_checks, chosen_languages, chosen_projects
 from air_executor.fixing.config import PLACE, TEMPLATE, FixingConfig, load_config, load_target, parse_config
 from air_executor.fixing.languages import languages
-from tests.fixing.conftest import Write
+from tests.fixing.conftest import COBOL, Write
 
 FILE = Path("c.yaml")
 
@@ -222,12 +222,6 @@ def test_a_target_that_is_not_there_is_an_error(repository: Write) -> None:
 
     with pytest.raises(NotFound, match="gone is no folder"):
         load_target(None, place / "c.yaml")
-
-
-COBOL = """
-    from air_executor.fixing.languages import Language
-    COBOL = Language(name="cobol", suffixes=frozenset({".cbl"}), manifests=("cobol.toml",), checks=())
-"""
 
 
 @pytest.fixture

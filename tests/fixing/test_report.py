@@ -136,8 +136,8 @@ def test_what_could_not_run_is_never_healthy() -> None:
     assert "Overall health: not known (healthy from 80% on)" in text
     assert "not known: how many errors there are: python/mypy could not run" in text
     assert "3 errors found, but not everything was looked at" in text
-    assert "Overall health: 81%: healthy" in report(well())
-    assert "81%: it cannot be told whether healthy" in report(msgspec.structs.replace(well(), healthy=None))
+    assert "Overall health: 81%: healthy (from 80% on)" in report(well())
+    assert "81%: whether healthy cannot be told" in report(msgspec.structs.replace(well(), healthy=None))
 
 
 def test_counts() -> None:

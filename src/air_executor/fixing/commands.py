@@ -126,13 +126,17 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
 
 def _against_baseline(found: Health, path: Path) -> int:
-    from air_executor.fixing.baseline import changed_tools, gone_issues, new_issues
+    from air_executor.fixing.baseline import changed_tools, gone_issues, new_issues, read_baseline
 
     new = new_issues(found.issues, path)
     for issue in new:
         click.echo(f"new: {_place(issue)}: {_one_line(issue.rule)}: {_one_line(issue.message)}", err=True)
     for change in changed_tools(found.results, path):
         warn(f"{path}: {_one_line(change)}, so what is new may not be; --write-baseline writes it anew")
+    there = {(result.check, result.project) for result in found.results}
+    for before in read_baseline(path).checks:
+        if (before.check, before.project) not in there:
+            warn(f"{path}: {_one_line(before.check)} in {_one_line(before.project)} was not run now as it was then")
     warn(f"{path}: {len(new):,} new issues, {len(gone_issues(found.issues, path)):,} are gone")
     lost = _warn_of_lost(found)
     return 1 if new or lost else 0

@@ -136,7 +136,8 @@ def _plots(health: Health, config: FixingConfig, history: Sequence[Record]) -> I
         _over_time(history),
         _key(("overall", "overall"), ("static", "static"), ("dynamic", "tests")),
     )
-    key = _key(*((kind, f"{kind}s") for kind in SEVERITIES))
+    there = {issue.severity for issue in health.issues}
+    key = _key(*((kind, f"{kind}s") for kind in SEVERITIES if kind in there))
     if health.issues:
         yield _plot("Issues by rule", _stacked("Issues by rule", health.issues, _rule_of, from_end=False), key)
         yield _plot("Issues by folder", _stacked("Issues by folder", health.issues, _folder_of, from_end=True), key)

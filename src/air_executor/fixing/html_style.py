@@ -22,15 +22,15 @@ STYLE: Final = """
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0; background: var(--paper); color: var(--ink);
+  margin: 0; background: var(--paper); color: var(--ink); overflow-wrap: anywhere;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
 }
 main { max-width: 1200px; margin: 0 auto; padding: 28px 20px 60px; }
-h1 { font-size: 26px; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere; }
+h1 { font-size: 26px; line-height: 1.2; margin: 0 0 4px; }
 h2 { font-size: 17px; margin: 0 0 12px; }
 p { margin: 0 0 8px; }
 .quiet { color: var(--quiet); }
-.about { color: var(--quiet); margin-bottom: 20px; overflow-wrap: anywhere; }
+.about { color: var(--quiet); margin-bottom: 20px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 12px; margin-bottom: 16px; }
 .tile, section { background: var(--card); border: 1px solid var(--rule); border-radius: 8px; }
 .tile { padding: 12px 16px; }
@@ -47,24 +47,25 @@ section.alert { background: var(--soft-bad); border-color: var(--bad); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th { text-align: left; color: var(--quiet); font-weight: 500; font-size: 13px; }
-th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
+th, td { padding: 5px 14px 5px 0; border-bottom: 1px solid var(--rule); vertical-align: top; overflow-wrap: normal; }
 tr:last-child > td { border-bottom: 0; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td.words { overflow-wrap: anywhere; min-width: 220px; }
+td:first-child { white-space: nowrap; }
+td.words { white-space: normal; overflow-wrap: anywhere; min-width: 220px; }
 code, pre { font: 13px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
-code { overflow-wrap: anywhere; }
+pre { margin: 0; white-space: pre-wrap; }
 details { border-bottom: 1px solid var(--rule); }
 details:last-of-type { border-bottom: 0; }
 summary { cursor: pointer; padding: 6px 0; }
 summary b { font-weight: 600; }
 details ol { margin: 0 0 10px; padding-left: 20px; list-style: none; }
-details li { padding: 1px 0; overflow-wrap: anywhere; }
+details li { padding: 1px 0; }
 .mend { display: block; color: var(--quiet); }
 .key { display: flex; gap: 16px; flex-wrap: wrap; font-size: 13px; color: var(--quiet); margin: 8px 0 0; }
 .key i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 6px; }
 footer { color: var(--quiet); font-size: 13px; }
-svg { display: block; width: 100%; height: auto; }
+.plots section { overflow-x: auto; }
+svg { display: block; width: 100%; min-width: 400px; height: auto; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: var(--ink); }
 svg .tick, svg .value { fill: var(--quiet); }
 svg .tick { font-size: 11px; }

@@ -80,6 +80,28 @@ def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
 
 def health_lines(health: Health, name: str, width: int) -> Iterator[str]:
     """The whole report; `width`: columns of the terminal."""
+    for line in _lines(health, name, width):
+        yield from _folded(line, width)
+
+
+def _folded(line: str, width: int) -> Iterator[str]:
+    """A line that is too long, in several; the later ones are indented. Colours have no width."""
+    if len(click.unstyle(line)) <= width:
+        yield line
+        return
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    words = line.rstrip().split(" ")
+    current = words[0]
+    for word in words[1:]:
+        if len(click.unstyle(f"{current} {word}")) > width and current.strip():
+            yield current
+            current = indent + word
+        else:
+            current += f" {word}"
+    yield current
+
+
+def _lines(health: Health, name: str, width: int) -> Iterator[str]:
     yield from _title(f"Smart Health Check: {clean(name)}", "=")
     yield from _about(health)
     yield ""
@@ -242,7 +264,7 @@ def _suppressions(health: Health) -> Iterator[str]:
     in_config = sum(entry.in_config for entry in ledger.entries)
     if ledger.entries:
         where = f"{number(len(ledger.entries) - in_config)} in code, {number(in_config)} in configurations"
-        yield f"Suppressions: {where}: {_counted(ledger.counts)}"
+        yield f"Suppressions: {where}: {_counted(ledger.counts, RULES_SHOWN)}"
     else:
         yield "Suppressions: none"
 
@@ -262,11 +284,15 @@ def _summary(health: Health) -> Iterator[str]:
 
 def overall_line(health: Health) -> str:
     """`Overall health: 53%: not healthy (healthy from 80% on)`."""
-    border = f"healthy from {percent(health.healthy_from)} on"
+    border = f"from {percent(health.healthy_from)} on"
     if health.overall is None:
-        return f"Overall health: not known ({border})"
-    verdict = {True: "healthy", False: "not healthy", None: "it cannot be told whether healthy"}[health.healthy]
-    return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict} ({border})"
+        return f"Overall health: not known (healthy {border})"
+    verdict = {
+        True: f"healthy ({border})",
+        False: f"not healthy (healthy {border})",
+        None: f"whether healthy cannot be told (healthy {border})",
+    }[health.healthy]
+    return f"Overall health: {percent(health.overall, health.healthy_from)}: {verdict}"
 
 
 def _verdict_colour(health: Health) -> str:

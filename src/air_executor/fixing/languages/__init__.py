@@ -18,6 +18,8 @@ __all__ = ["BUILT_IN", "GROUP", "Language", "languages"]
 GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
+    "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
+    "rust": "air_executor.fixing.languages.rust:RUST",
 }
 
 
