@@ -15,6 +15,7 @@ __all__ = ["BUILT_IN", "GROUP", "Language", "languages"]
 GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
+    "go": "air_executor.fixing.languages.go:GO",
 }
 
 
