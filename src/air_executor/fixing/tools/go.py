@@ -192,13 +192,20 @@ def compile_issues(project: Project, tool: str, messages: Iterable[Located]) -> 
 
 
 def own_issues(project: Project, tool: str, issues: list[Issue]) -> list[Issue]:
-    """Those in the project's own files. Where only what it depends on is broken, nothing is known of the project."""
+    """Those in the project's own files, assembly and C among them. Where only what it depends on is broken, nothing is
+    known of the project."""
     own = frozenset(project.files)
-    kept = [issue for issue in issues if issue.path in own]
+    kept = [issue for issue in issues if issue.path in own or _beside(project, issue.path)]
     if issues and not kept:
         where = ", ".join(sorted({issue.path for issue in issues})[:3])
         raise CouldNotRun(f"{tool} stops at what this module depends on: {where} does not compile", "mend that first")
     return kept
+
+
+def _beside(project: Project, path: str) -> bool:
+    """Whether a file that is not Go belongs to the module."""
+    below = project.root == "." or path.startswith(project.root + "/")
+    return below and not path.endswith(".go") and not any(path.startswith(root + "/") for root in project.nested)
 
 
 class GoCheck:

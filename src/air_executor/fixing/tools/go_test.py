@@ -142,7 +142,8 @@ def _folders(project: Project, selection: Selection) -> list[str]:
     if selection.tests is None:
         return []
     start = 0 if project.root == "." else len(project.root) + 1
-    folders = {test.split("::")[0] for test in selection.tests}
+    there = {str(PurePosixPath(path).parent) for path in project.files}
+    folders = {test.split("::")[0] for test in selection.tests} & there
     return sorted("./" + folder[start:] if folder not in (project.root, ".") else "." for folder in folders)
 
 
