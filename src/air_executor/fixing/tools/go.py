@@ -192,8 +192,8 @@ def compile_issues(project: Project, tool: str, messages: Iterable[Located]) -> 
 
 
 def own_issues(project: Project, tool: str, issues: list[Issue]) -> list[Issue]:
-    """Those in the project's own files, assembly and C among them. Where only what it depends on is broken, nothing is
-    known of the project."""
+    """Those in the project's own files, assembly and C too. Where only what it depends on is broken, nothing is known
+    of the project."""
     own = frozenset(project.files)
     kept = [issue for issue in issues if issue.path in own or _beside(project, issue.path)]
     if issues and not kept:
