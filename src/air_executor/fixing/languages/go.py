@@ -13,6 +13,7 @@ from air_executor.fixing.tools.go_cover import GoCover
 from air_executor.fixing.tools.go_test import GoTest
 from air_executor.fixing.tools.go_vet import GoVet
 from air_executor.fixing.tools.gofmt import Gofmt
+from air_executor.fixing.tools.golangci import GolangciLint
 
 __all__ = ["GO"]
 
@@ -29,5 +30,5 @@ GO: Final = Language(
     weak_manifests=("go.work",),
     members=members,
     lock_files=("go.sum", "go.work.sum"),
-    checks=(GoBuild(), GoVet(), Gofmt(), GoTest(), GoCover()),
+    checks=(GoBuild(), GoVet(), Gofmt(), GolangciLint(), GoTest(), GoCover()),
 )
