@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -255,6 +256,14 @@ def test_filters(rules: list[str], paths: list[str], severity: str, left: list[i
     assert selected(LISTED, rules, paths, severity) == [LISTED[number] for number in left]
 
 
+def test_sarif_that_cannot_be_read_is_told(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
+    place = tmp_path / "bad.sarif"
+    place.write_text("{")
+    said = fix("health", repository(WELL), "--static-only", "--sarif", place, "--fail-under", "0")
+    assert said.code == 1
+    assert re.search(r"could not run: .*bad\.sarif", said.out), said.out
+
+
 def test_sarif_out_and_in(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
     folder, place = repository(ILL), tmp_path / "out.sarif"
     assert fix("issues", folder, "--static-only", "--sarif-output", place).code == 0
@@ -299,7 +308,6 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("issues", "project", "--severity", "bad"), 2, "bad"),
         (("issues", "project", "--new-since", "no.json"), 3, "no.json: no such baseline"),
         (("health", "project", "--sarif", "no.sarif"), 3, "no.sarif"),
-        (("health", "project", "--sarif", "bad.yaml"), 2, "bad.yaml"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),

@@ -92,7 +92,7 @@ def target(project: Path | None, config: Path | None) -> tuple[Path, FixingConfi
 
 def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, FixingConfig]:
     """What is wrong with the codebase that the options name."""
-    from air_executor.errors import AirExecutorError
+    from air_executor.errors import AirExecutorError, NotFound
     from air_executor.fixing import health
 
     if given["static_only"] and (given["trust"] or given["dynamic"]):
@@ -100,6 +100,9 @@ def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixing
         raise click.UsageError(f"--static-only and {other} exclude each other")
     if find_spec("lizard") is None:
         raise AirExecutorError("measuring code needs one more package: pip install 'air-executor[fixing]'")
+    for path in given["sarif"]:
+        if not path.is_file():
+            raise NotFound(f"{path}: no such file")
     repository, config = target(project, given["config"])
     mode = mode_of(repository, given["trust"], static_only=given["static_only"])
     with progress() as told:
