@@ -81,17 +81,16 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
             click.echo(line)
     if given["html"] is not None:
         _write_html(given["html"], found, config)
-    code = 0
+    code = 0 if given["baseline"] is None else _against_baseline(found, given["baseline"])
     if given["write_baseline"] is not None:
         from air_executor.fixing.baseline import write_baseline
 
-        warn_of_lost(found)
+        if given["baseline"] is None:
+            warn_of_lost(found)
         write_baseline(given["write_baseline"], found.issues, found.results)
         warn(f"{given['write_baseline']}: {len(found.issues):,} issues")
-    if given["baseline"] is not None:
-        code = _against_baseline(found, given["baseline"])
     least = given["fail_under"]
-    if least is not None and (found.overall is None or found.overall * 100 < least):
+    if least is not None and (found.overall is None or not found.overall * 100 >= least):  # so for no number too
         from air_executor.fixing.report import percent
 
         warn(f"overall health is {percent(found.overall, least / 100)}, {least:g}% is asked for")
