@@ -280,6 +280,39 @@ def test_no_filter_of_the_repository_is_run(repository: Write, tmp_path: Path):
     assert not mark.exists()
 
 
+FLAKY = """
+import os
+from pathlib import Path
+
+
+def test_total() -> None:
+    assert 1
+
+
+def test_turns() -> None:
+    count = Path(os.environ["COUNT"])
+    number = len(count.read_text()) if count.exists() else 0
+    count.write_text("x" * (number + 1))
+    assert number % 2
+"""
+
+
+def test_flaky_tests_are_listed_and_not_judged(
+    examined: Examine, repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = repository(CLEAN | {"test_cart.py": FLAKY.replace('os.environ["COUNT"]', repr(str(tmp_path / "count")))})
+    once = examined(place)
+    assert once.tests is not None
+    assert (once.tests.failed, once.flaky, once.tests.kinds[0].kind) == (1, (), "unit")
+    assert [one.rule for one in once.issues if one.tool == "pytest"] == ["test-failed"]
+    found = examined(place, repeat_tests=True)
+    assert found.flaky == ("test_cart.py::test_turns",)
+    assert found.dynamic is not None
+    assert (found.dynamic.tests, found.dynamic.unstable, found.dynamic.pass_rate) == (2, 1, 1.0)
+    assert [one.rule for one in found.issues if one.tool == "pytest"] == []
+    assert len((tmp_path / "count").read_text()) == 3
+
+
 def test_the_target_stays_as_it_was(examined: Examine, repository: Write):
     place = repository(CLEAN)
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}

@@ -43,8 +43,10 @@ HEALTH: Final = Shape(
         "healthy": "true, false, or null where it cannot be told",
         "healthy_from": "the overall score from which on it is healthy",
         "unknown": "what is not known, and why",
-        "suppressions": "{`entries`: a list of {`form`, `path`, `line`, `rules`, `in_config`}; `counts`: form -> "
-        "number; `unread`}",
+        "suppressions": "{`entries`: a list of {`form`, `path`, `line`, `rules`, `where`, `in_config`}; "
+        "`counts`: form -> number; `unread`}",
+        "tests": "null, or {`tests`, `passed`, `failed`, `skipped`, `unstable`, `uncollected`, `duration_s`, "
+        "`pass_rate`, `kinds` (`unit`, `integration`, `e2e`), `slowest`}",
         "flaky": "ids of tests that are not judged",
         "formula": "how the scores came about, with the numbers, as lines",
         "notes": "what else is worth knowing, as sentences",
