@@ -6,6 +6,8 @@ asked for: on code that does not even build they tell nothing new.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from msgspec.structs import replace
 
 from air_executor.errors import BaseUnusable
 from air_executor.fixing import history
+from air_executor.fixing.cache import cache_folder
 from air_executor.fixing.checkout import checkout
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.examination import Examination
@@ -136,7 +139,9 @@ def _health(run: Examination, config: FixingConfig, began: float, skipped: str |
     static, dynamic = run.static, run.dynamic
     overall = overall_score(static, dynamic, limits)
     state = checkout(run.repository)
-    silenced = ledger(run.repository, run.projects, run.files.paths)
+    place = hashlib.sha256(os.fsencode(run.repository)).hexdigest()[:16]
+    kept = cache_folder() / "suppressions" / f"{place}.msgpack"
+    silenced = ledger(run.repository, run.projects, run.files.paths, kept)
     tests = [test for result in run.results for test in result.tests or ()]
     return Health(
         repository=str(run.repository),
