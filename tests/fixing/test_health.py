@@ -200,6 +200,33 @@ def test_several_projects(examined: Examine, repository: Write):
     assert (found.static.quality.files, found.static.quality.functions) == (3, 2)
 
 
+def test_languages_without_an_analyser(
+    examined: Examine,
+    repository: Write,
+    distribution: Callable[[str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of a project nothing is known then; loose files beside another project are told."""
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")  # for the tasks
+    distribution("""
+        from air_executor.fixing.languages import Language
+
+        COBOL = Language(name="cobol", suffixes=frozenset({".cob"}), manifests=("cobol.toml",), checks=())
+    """)
+    found = examined(repository(CLEAN | {"a.cob": "MOVE 1 TO X.\n", "b.cob": "STOP RUN.\n"}))
+    assert found.healthy is True
+    assert found.notes == (
+        "2 files of cobol (a.cob and 1 more) belong to no project: they are measured, but not analysed",
+    )
+    found = examined(repository({"cobol.toml": ""}))
+    assert (found.static.errors, found.healthy) == (None, None)
+    assert found.unknown[0].startswith("no analyser applies to cobol: configure one")
+    found = examined(repository({"a.cob": "MOVE 1 TO X.\n"}, "other"))
+    assert found.static.errors is None
+    assert found.unknown[0] == "no analyser ran, so whether there are errors is not known"
+
+
 def test_thresholds_of_one_language(examined: Examine, repository: Write):
     place = repository(BROKEN)
     strict = Languages(each={"python": LanguageConfig(file_size_threshold=3)})

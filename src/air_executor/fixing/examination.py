@@ -51,7 +51,7 @@ class Examination:
         self.without_tests = False
         self.flaky: list[tuple[str, str, str]] = []
         """Check, project and id of tests that ended now so, now so."""
-        self.flaky_notes: list[str] = []
+        self.notes: list[str] = []
         self._config = config
         self._told = told
         self._issues: dict[str, Issue] = {}
@@ -116,8 +116,11 @@ class Examination:
         for project in self.projects:
             own = [(name, other.root) for other, name in analysts if _same(project, other)]
             ran = sum(one in there for one in own)
-            if not own:
-                yield f"no analyser applies to {_place(project)}"
+            if not own and project.manifest is None:
+                # A few scripts beside a project of another language do not make everything unknown.
+                self.notes.append(f"{_files(project)} belong to no project: they are measured, but not analysed")
+            elif not own:
+                yield f"no analyser applies to {_place(project)}: configure one, or leave the language out"
             elif self._only is not None and ran < len(own):
                 yield f"not all analysers of {_place(project)} were asked for"
             elif not ran:
@@ -171,7 +174,7 @@ class Examination:
         options = replace(self._options, use_cache=True)  # what has just been found is the first of the three runs
         runs = flaky.baseline(self.projects, options, files=self.files)
         self.flaky = [(one.check, one.project, one.id) for one in runs.flaky]
-        self.flaky_notes = [
+        self.notes += [
             f"whether tests of {one.check} always end alike is not known: {one.run} it could not run ({one.reason})"
             for one in runs.incomplete
         ]
@@ -198,6 +201,11 @@ def _name(project: Project, check: str) -> str:
 
 def _place(project: Project) -> str:
     return project.language + (f" in {project.root}" if project.root != "." else "")
+
+
+def _files(project: Project) -> str:
+    first, others = project.files[0], len(project.files) - 1
+    return f"{len(project.files)} files of {project.language} ({first} and {others} more)" if others else first
 
 
 def _same(one: Project, other: Project) -> bool:

@@ -174,7 +174,7 @@ def _health(run: Examination, config: FixingConfig, began: float, skipped: str |
         tests=measure_tests(tests) if tests else None,
         flaky=tuple(dict.fromkeys(test.id for test in tests if test.unstable)),
         formula=formula(static, dynamic, limits),
-        notes=(*(f"what it suppresses is not known of {path}" for path in silenced.unread), *run.flaky_notes),
+        notes=(*(f"what it suppresses is not known of {path}" for path in silenced.unread), *run.notes),
     )
 
 
