@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from air_executor.cli import main
 from air_executor.fixing import trust
 from air_executor.fixing.config import PLACE
 from air_executor.fixing.listing import selected
-from air_executor.fixing.shapes import HEALTH, ISSUES, PLAN
+from air_executor.fixing.shapes import FLAKY, HEALTH, ISSUES, PLAN
 from tests.fixing.conftest import Write, program
 from tests.fixing.healths import issue
 
@@ -255,6 +256,14 @@ def test_filters(rules: list[str], paths: list[str], severity: str, left: list[i
     assert selected(LISTED, rules, paths, severity) == [LISTED[number] for number in left]
 
 
+def test_sarif_that_cannot_be_read_is_told(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
+    place = tmp_path / "bad.sarif"
+    place.write_text("{")
+    said = fix("health", repository(WELL), "--static-only", "--sarif", place, "--fail-under", "0")
+    assert said.code == 1
+    assert re.search(r"could not run: .*bad\.sarif", said.out), said.out
+
+
 def test_sarif_out_and_in(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
     folder, place = repository(ILL), tmp_path / "out.sarif"
     assert fix("issues", folder, "--static-only", "--sarif-output", place).code == 0
@@ -299,7 +308,6 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("issues", "project", "--severity", "bad"), 2, "bad"),
         (("issues", "project", "--new-since", "no.json"), 3, "no.json: no such baseline"),
         (("health", "project", "--sarif", "no.sarif"), 3, "no.sarif"),
-        (("health", "project", "--sarif", "bad.yaml"), 2, "bad.yaml"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),
@@ -352,3 +360,52 @@ def test_an_empty_folder_is_not_healthy(tmp_path: Path, with_tools: Path, fix: A
     assert said.code == 1
     assert "no project of a known language" in said.out
     assert "Overall health: not known" in said.out
+
+
+# ---- flaky -----------------------------------------------------------------------------------------
+
+TURNS = """
+import pathlib, random, time
+import pytest
+
+MARK = pathlib.Path(__file__).with_name("turn")
+
+
+def test_every_other_time():
+    before = MARK.exists()
+    MARK.unlink() if before else MARK.touch()
+    assert before
+
+
+def test_steady():
+    pass
+
+
+@pytest.mark.parametrize("at", [time.time_ns()])
+def test_named_by_the_clock(at):
+    pass
+"""
+
+
+def test_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
+    folder = repository({"pyproject.toml": PYPROJECT, "test_turns.py": TURNS})
+    said = fix("flaky", folder, "--trust", "--json", "--seed", "7")
+    value = said.value
+    assert said.code == 1
+    assert value.keys() == FLAKY.keys.keys()
+    assert value["seed"] == 7
+    (differing,) = value["flaky"]
+    assert (differing["check"], differing["id"]) == ("python/pytest", "test_turns.py::test_every_other_time")
+    assert set(differing["ends"]) == {"passed", "failed"}
+    assert len(value["unstable"]) == 1
+    assert value["incomplete"] == []
+    said = fix("flaky", folder)
+    assert said.code == 1
+    assert "test_turns.py::test_every_other_time" in said.out
+    assert said.out.splitlines()[-1].startswith("1 of 3 tests did not always end alike, 1 have no steady name (seed ")
+
+
+def test_no_test_is_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
+    said = fix("flaky", repository(WELL))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("0 of 1 test did not always end alike, 0 have no steady name")

@@ -93,7 +93,7 @@ def test_batches_change(change: dict[str, object]) -> None:
         if section == "batch_sizes":
             others = [[batch.id for batch in of if f"{batch.phase}_fixes" != name] for of in (changed, usual)]
             assert others[0] == others[1]
-            assert max(len(batch.issues) for batch in changed if f"{batch.phase}_fixes" == name) == 7
+            assert max(len(batch.issues) for batch in changed if f"{batch.phase}_fixes" == name) <= 7
 
 
 # Health.

@@ -188,6 +188,51 @@ def of_clippy(_: Path) -> set[str]:
     return {name.replace("-", "_") for name in found} | errors | YOUNGER
 
 
+ESLINT = """
+const rules = new Set();
+for (const version of ["eslint", "eslint8"])
+  for (const [name] of require(version + "/use-at-your-own-risk").builtinRules) rules.add(name);
+for (const name of Object.keys(require("typescript-eslint").plugin.rules)) rules.add("@typescript-eslint/" + name);
+console.log(JSON.stringify([...rules]));
+"""
+
+
+def of_eslint(node_modules: Path) -> set[str]:
+    return set(json.loads(output("node", "-e", ESLINT, cwd=node_modules)))
+
+
+def of_biome(node_modules: Path) -> set[str]:
+    schema = json.loads((node_modules / "@biomejs" / "biome" / "configuration_schema.json").read_text())
+    groups = (
+        "A11y",
+        "Complexity",
+        "Correctness",
+        "Nursery",
+        "Performance",
+        "Security",
+        "Source",
+        "Style",
+        "Suspicious",
+    )
+    return {name for group in groups for name in schema["$defs"][group]["properties"]}
+
+
+def test_rules_of_eslint_are_all_about_something(with_node: Path) -> None:
+    rules = of_eslint(with_node)
+    own = {code for code in codes("eslint") if "/" not in code or code.startswith("@typescript-eslint/")}
+
+    # What its message about a needless comment has no rule for, and what stands for a whole plugin.
+    assert own - rules == {"directive", "@typescript-eslint/*"}
+    assert {rule for rule in rules if topic_of(issue("eslint", rule)) is OTHER} == set()
+
+
+def test_rules_of_biome_are_there(with_node: Path) -> None:
+    # What is no rule of its linter, and a rule of its first version.
+    others = {"format", "parse", "unused", "noConsoleLog"}
+
+    assert {code for code in codes("biome") if "/" not in code} - of_biome(with_node) == others
+
+
 LISTS = {"ruff": of_ruff, "mypy": of_mypy, "go-build": of_go_build, "go-vet": of_vet, "clippy": of_clippy}
 
 
