@@ -213,6 +213,7 @@ def test_issues(repository: Write, with_tools: Path, fix: Any) -> None:
     folder = repository(ILL)
     said = fix("issues", folder, "--static-only")
     assert said.code == 0
+    assert said.err == "air-executor: left out: python/pytest, python/coverage: it runs code of the repository\n"
     lines = said.out.splitlines()
     assert lines[0].split() == ["PLACE", "SEVERITY", "TOOL", "RULE", "FIX", "MESSAGE"]
     assert len(lines) == 6

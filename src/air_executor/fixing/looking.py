@@ -32,6 +32,7 @@ __all__ = [
     "target",
     "trust_option",
     "warn_of_lost",
+    "warn_of_skipped",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -152,6 +153,16 @@ def progress() -> Iterator[Callable[[CheckResult], None] | None]:
         yield told
     finally:
         show("")
+
+
+def warn_of_skipped(found: Health) -> None:
+    """Say on stderr which checks were left out: what they would have found is in no list."""
+    by_reason: dict[str, list[str]] = {}
+    for skipped in found.skipped:
+        where = f" in {clean(skipped.project)}" if skipped.project != "." else ""
+        by_reason.setdefault(skipped.reason, []).append(f"{skipped.check}{where}")
+    for reason, names in by_reason.items():
+        warn(f"left out: {', '.join(names)}: {clean(reason)}")
 
 
 def warn_of_lost(found: Health) -> bool:
