@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from air_executor.cli import main
 from air_executor.errors import InvalidInput, NotFound
 from air_executor.fixing import health as health_module
 from air_executor.fixing.config_sections import FixingConfig, HealthCheck, LanguageConfig, Languages, Weights
 from air_executor.fixing.health import Health, examine
 from air_executor.fixing.history import read_history
 from air_executor.fixing.outcome import CheckResult
+from air_executor.fixing.trust import trust
 from tests.fixing.conftest import SYSTEM_PATH, Write, git, program
 
 PYPROJECT = """
@@ -325,14 +327,16 @@ def test_turns() -> None:
 
 
 def test_flaky_tests_are_listed_and_not_judged(
-    examined: Examine, repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examined: Examine, repository: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     place = repository(CLEAN | {"test_cart.py": FLAKY.replace('os.environ["COUNT"]', repr(str(tmp_path / "count")))})
     once = examined(place)
     assert once.tests is not None
     assert (once.tests.failed, once.flaky, once.tests.kinds[0].kind) == (1, (), "unit")
     assert [one.rule for one in once.issues if one.tool == "pytest"] == ["test-failed"]
-    found = examined(place, repeat_tests=True)
+    trust(place)
+    assert main(["fix", "health", str(place), "--repeat-tests", "--json"]) == 0
+    found = msgspec.json.decode(capsys.readouterr().out, type=Health)
     assert found.flaky == ("test_cart.py::test_turns",)
     assert found.dynamic is not None
     assert (found.dynamic.tests, found.dynamic.unstable, found.dynamic.pass_rate) == (2, 1, 1.0)
