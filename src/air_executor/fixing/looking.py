@@ -75,7 +75,7 @@ def looking_options(function: F) -> F:
         ),
         click.option("--dynamic", is_flag=True, help="Run tests even if static analysis does not pass."),
         click.option(
-            "--repeat-tests", is_flag=True, help="Run tests three times, and judge none that does not always end alike."
+            "--repeat-tests", is_flag=True, help="Run tests three times; judge none that does not always end alike."
         ),
         trust_option,
         click.option("--static-only", is_flag=True, help="Run none of the project's own code: no tests, no plugins."),
