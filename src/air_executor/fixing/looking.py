@@ -74,6 +74,9 @@ def looking_options(function: F) -> F:
             help="Add what another tool has found, from a SARIF 2.1.0 file; may be repeated.",
         ),
         click.option("--dynamic", is_flag=True, help="Run tests even if static analysis does not pass."),
+        click.option(
+            "--repeat-tests", is_flag=True, help="Run tests three times; judge none that does not always end alike."
+        ),
         trust_option,
         click.option("--static-only", is_flag=True, help="Run none of the project's own code: no tests, no plugins."),
     ):  # fmt: skip
@@ -113,6 +116,7 @@ def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixing
             use_cache=not given["no_cache"],
             told=told,
             sarif=given["sarif"],
+            repeat_tests=given["repeat_tests"],
         )
     return found, config
 
