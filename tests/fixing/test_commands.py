@@ -15,7 +15,7 @@ from air_executor.cli import main
 from air_executor.fixing import trust
 from air_executor.fixing.config import PLACE
 from air_executor.fixing.listing import selected
-from air_executor.fixing.shapes import HEALTH, ISSUES, PLAN
+from air_executor.fixing.shapes import FLAKY, HEALTH, ISSUES, PLAN
 from tests.fixing.conftest import Write, program
 from tests.fixing.healths import issue
 
@@ -352,3 +352,52 @@ def test_an_empty_folder_is_not_healthy(tmp_path: Path, with_tools: Path, fix: A
     assert said.code == 1
     assert "no project of a known language" in said.out
     assert "Overall health: not known" in said.out
+
+
+# ---- flaky -----------------------------------------------------------------------------------------
+
+TURNS = """
+import pathlib, random, time
+import pytest
+
+MARK = pathlib.Path(__file__).with_name("turn")
+
+
+def test_every_other_time():
+    before = MARK.exists()
+    MARK.unlink() if before else MARK.touch()
+    assert before
+
+
+def test_steady():
+    pass
+
+
+@pytest.mark.parametrize("at", [time.time_ns()])
+def test_named_by_the_clock(at):
+    pass
+"""
+
+
+def test_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
+    folder = repository({"pyproject.toml": PYPROJECT, "test_turns.py": TURNS})
+    said = fix("flaky", folder, "--trust", "--json", "--seed", "7")
+    value = said.value
+    assert said.code == 1
+    assert value.keys() == FLAKY.keys.keys()
+    assert value["seed"] == 7
+    (differing,) = value["flaky"]
+    assert (differing["check"], differing["id"]) == ("python/pytest", "test_turns.py::test_every_other_time")
+    assert set(differing["ends"]) == {"passed", "failed"}
+    assert len(value["unstable"]) == 1
+    assert value["incomplete"] == []
+    said = fix("flaky", folder)
+    assert said.code == 1
+    assert "test_turns.py::test_every_other_time" in said.out
+    assert said.out.splitlines()[-1].startswith("1 of 3 tests did not always end alike, 1 have no steady name (seed ")
+
+
+def test_no_test_is_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
+    said = fix("flaky", repository(WELL))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("0 of 1 test did not always end alike, 0 have no steady name")

@@ -11,12 +11,13 @@ import click
 
 from air_executor.fixing.batches import Batch
 from air_executor.fixing.doctor import Diagnosis, FoundTool
+from air_executor.fixing.flaky import Baseline
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.report import MODES, severities
 from air_executor.observe.wording import clean, number, plural
-from air_executor.terminal import print_table, table_lines, terminal_width
+from air_executor.terminal import print_table, table_lines, terminal_width, warn
 
-__all__ = ["place", "print_batches", "print_diagnosis", "print_issues", "selected"]
+__all__ = ["place", "print_batches", "print_diagnosis", "print_flaky", "print_issues", "selected"]
 
 WORSE: Final = {"error": 2, "warning": 1, "info": 0}
 WHOSE: Final = {"project": "the project's own", "user": "yours", "built-in": "built in"}
@@ -84,6 +85,21 @@ def print_batches(batches: Sequence[Batch]) -> None:
     several = "batch" if len(batches) == 1 else "batches"
     of = f"{plural(issues, 'issue')} in {plural(len(files), 'file')}"
     click.echo(f"{number(len(batches))} {several} of {of}{told}")
+
+
+def print_flaky(found: Baseline) -> None:
+    """What differs from run to run, and which runs are missing."""
+    rows = [[clean(one.id), ", ".join(one.ends), "the order" if one.by_order else "by itself"] for one in found.flaky]
+    if rows:
+        print_table(["TEST", "ENDS", "CHANGES WITH"], rows)
+    for test in found.unstable:
+        click.echo(f"{clean(test)}: its name is not always the same")
+    for run in found.incomplete:
+        where = f" in {clean(run.project)}" if run.project != "." else ""
+        warn(f"{run.check}{where} could not run {run.run}: {clean(run.reason)}")
+    tests = sum(len(result.tests or ()) for result in found.results)
+    told = f"{number(len(found.flaky))} of {plural(tests, 'test')} did not always end alike"
+    click.echo(f"{told}, {number(len(found.unstable))} have no steady name (seed {found.seed})")
 
 
 def print_diagnosis(found: Diagnosis) -> None:

@@ -19,6 +19,7 @@ GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
     "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
+    "go": "air_executor.fixing.languages.go:GO",
     "rust": "air_executor.fixing.languages.rust:RUST",
 }
 
