@@ -26,6 +26,9 @@ FILES: dict[str, str | bytes] = {
     "web/tsconfig.json": '{"compilerOptions": {"strict": true, "types": []}}',
     "web/src/a.ts": "export const a: number = 'a';\nexport const b: number = 'b';\nexport const c: number = 'c';\n",
     "web/src/b.ts": "export function f() {\n\tlet one = 1;\n\tdebugger;\n\treturn one;\n}\n",
+    # Go
+    "cmd/go.mod": "module example.org/cmd\n\ngo 1.21\n",
+    "cmd/main.go": 'package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Printf("%d\\n",  "one")\n}\n',
     # Rust
     "core/Cargo.toml": '[package]\nname = "core_of_it"\nversion = "0.1.0"\nedition = "2021"\n',
     "core/src/lib.rs": """
@@ -43,6 +46,7 @@ FILES: dict[str, str | bytes] = {
 CHECKS = {
     "python": ("api", ("ruff", "ruff-format", "mypy", "pytest")),
     "javascript": ("web", ("biome", "biome-format", "tsc")),
+    "go": ("cmd", ("gofmt", "go-vet")),
     "rust": ("core", ("clippy", "rustfmt")),
 }
 
@@ -51,7 +55,7 @@ CHECKS = {
 def found(
     repository: Write, tools: Path, with_node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[Issue]:
-    """What the tools of three languages find in one repository."""
+    """What the tools of four languages find in one repository."""
     if shutil.which("cargo-clippy", path=SYSTEM_PATH) is None:
         pytest.fail("cargo and rust-clippy are not installed: `scripts/install-test-services.sh` installs them")
     monkeypatch.setenv("PATH", f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}")
@@ -81,5 +85,7 @@ def test_findings_of_each_language_become_batches_by_their_codes(found: list[Iss
         "lint cleanup: style: add all missing const (1 file)",
         "lint cleanup: refactor: simplify all needlessly long code (1 file)",
         "lint cleanup: chore: remove unused imports (clippy unused_imports, 1 file)",
+        "lint single: fix: likely bugs in cmd/main.go (go-vet printf)",
+        "lint cleanup: style: format code (gofmt unformatted, 1 file)",
         "lint cleanup: style: format code (rustfmt unformatted, 1 file)",
     ]
