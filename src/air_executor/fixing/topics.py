@@ -130,6 +130,10 @@ PLUGINS: Final[Mapping[str, str]] = {"typescript": "@typescript-eslint", "typesc
 """Plugins of eslint that oxlint has its own name for."""
 
 
+LONGEST: Final = 200
+"""Characters of a code; no tool has longer ones, but anything may be imported."""
+
+
 def tool_name(tool: str) -> str:
     """The name a tool has in the table."""
     name = tool.strip().lower().replace(" ", "-")
@@ -176,6 +180,8 @@ def _rules() -> dict[str, dict[str, Topic]]:
 def _topic(tool: str, rule: str) -> Topic:
     name = tool_name(tool)
     rule = rule.removeprefix("clippy::")
+    if len(rule) > LONGEST:
+        return OTHER
     if name == "oxlint":
         rule = _as_of_eslint(rule)
     everywhere = _rules()[ANY_TOOL].get(rule)
