@@ -104,7 +104,7 @@ def health(**changed: Any) -> Health:
         score=None,
         threshold=0.6,
         passed=None,
-        unknown=("how many errors there are: python/mypy could not run",),
+        unknown=("python/mypy could not run: mypy is not there: neither the project nor PATH has it",),
     )
     dynamic = DynamicHealth(
         tests=4, passed=2, failed=1, skipped=1, unstable=0, pass_rate=2 / 3, covered=712, lines=1_000, coverage=0.712,
@@ -129,7 +129,7 @@ def health(**changed: Any) -> Health:
         "overall": None,
         "healthy": None,
         "healthy_from": 0.8,
-        "unknown": static.unknown,
+        "unknown": (*static.unknown, "no analyser applies to go in tools"),
         "suppressions": Ledger(
             entries=(
                 Suppression(form="noqa", path="src/a.py", line=4, rules=("F401",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -212,6 +213,7 @@ def test_issues(repository: Write, with_tools: Path, fix: Any) -> None:
     folder = repository(ILL)
     said = fix("issues", folder, "--static-only")
     assert said.code == 0
+    assert said.err == "air-executor: left out: python/pytest, python/coverage: it runs code of the repository\n"
     lines = said.out.splitlines()
     assert lines[0].split() == ["PLACE", "SEVERITY", "TOOL", "RULE", "FIX", "MESSAGE"]
     assert len(lines) == 6
@@ -253,6 +255,14 @@ LISTED = [
 )
 def test_filters(rules: list[str], paths: list[str], severity: str, left: list[int]) -> None:
     assert selected(LISTED, rules, paths, severity) == [LISTED[number] for number in left]
+
+
+def test_sarif_that_cannot_be_read_is_told(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
+    place = tmp_path / "bad.sarif"
+    place.write_text("{")
+    said = fix("health", repository(WELL), "--static-only", "--sarif", place, "--fail-under", "0")
+    assert said.code == 1
+    assert re.search(r"could not run: .*bad\.sarif", said.out), said.out
 
 
 def test_sarif_out_and_in(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
@@ -299,7 +309,6 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("issues", "project", "--severity", "bad"), 2, "bad"),
         (("issues", "project", "--new-since", "no.json"), 3, "no.json: no such baseline"),
         (("health", "project", "--sarif", "no.sarif"), 3, "no.sarif"),
-        (("health", "project", "--sarif", "bad.yaml"), 2, "bad.yaml"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),

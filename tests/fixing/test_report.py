@@ -134,7 +134,8 @@ def test_every_check_stands_there_with_its_outcome() -> None:
 def test_what_could_not_run_is_never_healthy() -> None:
     text = report(health())
     assert "Overall health: not known (healthy from 80% on)" in text
-    assert "not known: how many errors there are: python/mypy could not run" in text
+    assert "not known: what 1 check would have found that could not run (see above)" in text
+    assert "not known: no analyser applies to go in tools" in text
     assert "3 errors found, but not everything was looked at" in text
     assert "Overall health: 81%: healthy (from 80% on)" in report(well())
     assert "81%: whether healthy cannot be told" in report(msgspec.structs.replace(well(), healthy=None))
@@ -179,6 +180,16 @@ def test_a_table_keeps_within_the_terminal() -> None:
     rows = [line for line in text.split("\n") if re.match(r"  (ok|findings|could not run|skipped) ", line)]
     assert len(rows) == 6
     assert max(map(len, rows)) <= 80
+
+
+def test_long_lines_are_folded_between_words() -> None:
+    notes = tuple(" ".join(f"word{number}" for number in range(60)) for _ in range(2))
+    one = health(notes=notes, unknown=notes)
+    narrow = click.unstyle("\n".join(health_lines(one, "thing", 70)))
+    assert max(map(len, narrow.split("\n"))) <= 70
+    wide = click.unstyle("\n".join(health_lines(one, "thing", 10_000)))
+    assert narrow.count("word31 ") == wide.count("word31 ") == 4
+    assert narrow.replace("\n  ", " ").split()[:20] == wide.split()[:20]
 
 
 # ---- plots -----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from air_executor.fixing.looking import (
     target,
     trust_option,
     warn_of_lost,
+    warn_of_skipped,
 )
 from air_executor.fixing.shapes import DOCTOR, FLAKY, HEALTH, ISSUES, PLAN
 from air_executor.terminal import json_option, print_json, warn
@@ -156,6 +157,7 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
             sys.stdout.buffer.write(data)
         else:
             write_atomically(Path(sarif), data, mode=0o644)
+    warn_of_skipped(found)
     lost = warn_of_lost(found)
     if as_json:
         _print_json(
@@ -195,6 +197,7 @@ def plan(project: Path | None, as_json: bool, phase: Phase | None, **given: Any)
     measured = [result.metrics for result in found.results if result.metrics is not None]
     lengths = {file.path: file.lines for one in measured for file in one.files if file.lines is not None}
     batches = batches_of(found.issues, config, phase, lengths=lengths)
+    warn_of_skipped(found)
     lost = warn_of_lost(found)
     if as_json:
         _print_json({"repository": found.repository, "at": found.at, "batches": batches})

@@ -67,13 +67,13 @@ def print_issues(issues: Sequence[Issue], total: int) -> None:
 
 
 def print_batches(batches: Sequence[Batch]) -> None:
-    """A table in the order in which to mend them, and what it comes to."""
+    """A table, group by group, since these are mended one after the other; and what it comes to."""
     rows = [
         [
             str(one.group), one.phase, one.kind, number(len(one.issues)), number(len(one.files)),
             f"~{number(one.estimate)}", clean(one.subject),
         ]
-        for one in batches
+        for one in sorted(batches, key=lambda one: one.group)
     ]  # fmt: skip
     if rows:
         headings = ["GROUP", "PHASE", "KIND", "ISSUES", "FILES", "LINES", "SUBJECT"]
@@ -127,11 +127,11 @@ def _tools(tools: Sequence[FoundTool]) -> Iterator[str]:
         name = tool.check.partition("/")[2]
         whose = WHOSE[tool.whose] if tool.whose else ""
         words = "MISSING" if tool.program is None else "BROKEN" if tool.reason else "ok"
-        program = "" if tool.whose == "built-in" else tool.program or tool.reason or ""
+        program = "" if tool.whose == "built-in" else tool.program or ""
         rows.append([words, name, tool.kind, tool.version or "", whose, clean(program)])
     for line, tool in zip(table_lines(rows, [False] * 6, terminal_width() - 2), tools, strict=True):
         yield "  " + (line if tool.reason is None else click.style(line, fg="red"))
-        if tool.reason is not None and tool.program is not None:
+        if tool.reason is not None:
             yield f"           {clean(tool.reason)}"
         if tool.mend:
             yield f"           -> {clean(tool.mend)}"

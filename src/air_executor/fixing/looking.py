@@ -32,6 +32,7 @@ __all__ = [
     "target",
     "trust_option",
     "warn_of_lost",
+    "warn_of_skipped",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,7 +93,7 @@ def target(project: Path | None, config: Path | None) -> tuple[Path, FixingConfi
 
 def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, FixingConfig]:
     """What is wrong with the codebase that the options name."""
-    from air_executor.errors import AirExecutorError
+    from air_executor.errors import AirExecutorError, NotFound
     from air_executor.fixing import health
 
     if given["static_only"] and (given["trust"] or given["dynamic"]):
@@ -100,6 +101,9 @@ def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixing
         raise click.UsageError(f"--static-only and {other} exclude each other")
     if find_spec("lizard") is None:
         raise AirExecutorError("measuring code needs one more package: pip install 'air-executor[fixing]'")
+    for path in given["sarif"]:
+        if not path.is_file():
+            raise NotFound(f"{path}: no such file")
     repository, config = target(project, given["config"])
     mode = mode_of(repository, given["trust"], static_only=given["static_only"])
     with progress() as told:
@@ -149,6 +153,16 @@ def progress() -> Iterator[Callable[[CheckResult], None] | None]:
         yield told
     finally:
         show("")
+
+
+def warn_of_skipped(found: Health) -> None:
+    """Say on stderr which checks were left out: what they would have found is in no list."""
+    by_reason: dict[str, list[str]] = {}
+    for skipped in found.skipped:
+        where = f" in {clean(skipped.project)}" if skipped.project != "." else ""
+        by_reason.setdefault(skipped.reason, []).append(f"{skipped.check}{where}")
+    for reason, names in by_reason.items():
+        warn(f"left out: {', '.join(names)}: {clean(reason)}")
 
 
 def warn_of_lost(found: Health) -> bool:

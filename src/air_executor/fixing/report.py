@@ -186,7 +186,8 @@ def _checks(health: Health, *, dynamic: bool, width: int) -> Iterator[str]:
     names = _dynamic_names()
     for skipped in health.skipped:
         if (skipped.check in names) == dynamic:
-            rows.append(["skipped", skipped.check, clean(skipped.project), clean(skipped.reason), ""])
+            reason = "" if skipped.reason == health.dynamic_skipped else clean(skipped.reason)
+            rows.append(["skipped", skipped.check, clean(skipped.project), reason, ""])
             colours.append("")
     for line, row, colour in zip(table_lines(rows, [False] * 5, width - 2), rows, colours, strict=True):
         outcome = row[0]
@@ -279,8 +280,12 @@ def _summary(health: Health) -> Iterator[str]:
     else:
         yield f"Dynamic:  {percent(dynamic.score)} ({_dynamic_parts(dynamic)})"
     yield click.style(overall_line(health), bold=True, fg=_verdict_colour(health))
+    lost = list(lost_lines(health.results))
     for reason in health.unknown:
-        yield f"  not known: {clean(reason)}"
+        if clean(reason) not in lost:
+            yield f"  not known: {clean(reason)}"
+    if count := sum(result.outcome == "could_not_run" for result in health.results):
+        yield f"  not known: what {plural(count, 'check')} would have found that could not run (see above)"
     yield from (f"  {clean(line)}" for line in health.formula)
 
 
