@@ -16,6 +16,7 @@ GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
     "go": "air_executor.fixing.languages.go:GO",
+    "dart": "air_executor.fixing.languages.dart:DART",
 }
 
 
