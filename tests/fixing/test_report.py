@@ -19,7 +19,7 @@ from air_executor.fixing.health import Health
 from air_executor.fixing.history import Record
 from air_executor.fixing.html import page
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
-from air_executor.fixing.report import health_lines, percent
+from air_executor.fixing.report import comparable, health_lines, percent
 from tests.browser.conftest import chromium
 from tests.fixing.healths import HOSTILE, health, issue
 
@@ -151,6 +151,22 @@ def test_counts() -> None:
     assert "R008 1, and 12 more" in report(health(issues=many))
 
 
+def test_the_last_comparable_examination_is_told() -> None:
+    now = health()
+    runs = [
+        Record(at="2026-01-01T00:00:00Z", overall=0.31, dynamic=0.5, issues=7),
+        Record(at="2026-01-01T10:20:30Z", overall=0.412, dynamic=0.5, issues=1),
+        Record(at="2026-01-01T23:00:00Z", overall=0.1, dynamic=None, issues=99),
+        Record(at=now.at, overall=None, dynamic=0.5, issues=5),
+    ]
+    before = comparable(now, runs)
+    assert before == runs[1]
+    text = "\n".join(health_lines(now, "thing", 200, before))
+    assert "\n  before: 41% with 1 issue (2026-01-01 10:20 UTC)\n" in text
+    assert comparable(now, runs[2:]) is None
+    assert "before:" not in report(now)
+
+
 def hostile() -> Health:
     one = health()
     results = [
@@ -279,7 +295,8 @@ class Reader(HTMLParser):
 
 def history(*overall: float | None) -> list[Record]:
     return [
-        Record(at=f"2026-01-{day:02}T03:04:05Z", static=0.5, overall=value) for day, value in enumerate(overall, 1)
+        Record(at=f"2026-01-{day:02}T03:04:05Z", static=0.5, dynamic=0.7, overall=value)
+        for day, value in enumerate(overall, 1)
     ]
 
 
@@ -309,6 +326,15 @@ def test_the_page_tells_what_the_terminal_tells() -> None:
         "ruff per-file-ignores 1",
     ):
         assert words in plain, words
+
+
+def test_only_what_is_comparable_is_drawn() -> None:
+    runs = [
+        Record(at=f"2026-01-0{day}T00:00:00Z", static=0.5, dynamic=d, overall=0.4) for day, d in ((1, None), (2, 0.5))
+    ]
+    drawn = page(health(), FixingConfig(), runs).partition("Score over time")[2].partition("</svg>")[0]
+    assert drawn.count('class="overall"') == 2  # a line of one point, and the point
+    assert drawn.count("<circle") == 4
 
 
 def test_other_thresholds_draw_other_points() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from air_executor.fixing.config import FixingConfig
     from air_executor.fixing.health import Health
+    from air_executor.fixing.history import Record
     from air_executor.fixing.issue import Issue
     from air_executor.fixing.topics import Phase
 
@@ -68,17 +69,19 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
     Exit code 0 when the report is made, whatever it says; 1 only with --fail-under and --baseline.
     """
-    from air_executor.fixing.report import health_lines
+    from air_executor.fixing.report import comparable, health_lines
     from air_executor.terminal import terminal_width
 
     found, config = examine(project, given)
+    runs = _history(found)
     if as_json:
         _print_json(found)
     else:
-        for line in health_lines(found, Path(found.repository).name, terminal_width()):
+        name = Path(found.repository).name or found.repository
+        for line in health_lines(found, name, terminal_width(), comparable(found, runs)):
             click.echo(line)
     if given["html"] is not None:
-        _write_html(given["html"], found, config)
+        _write_html(given["html"], found, config, runs)
     code = 0 if given["baseline"] is None else _against_baseline(found, given["baseline"])
     if given["write_baseline"] is not None:
         from air_executor.fixing.baseline import write_baseline
@@ -296,19 +299,23 @@ def init(project: Path | None, to_stdout: bool) -> None:
     click.echo(f"{path} is ready; `air-executor fix health` uses it")
 
 
-def _write_html(path: Path, found: Health, config: FixingConfig) -> None:
+def _history(found: Health) -> list[Record]:
+    """The numbers of all examinations, this one the last."""
     from air_executor.errors import BaseUnusable
     from air_executor.fixing.history import read_history, record_of
-    from air_executor.fixing.html import page
-    from air_executor.store.files import write_atomically
 
     try:
         runs = read_history(Path(found.repository))
     except BaseUnusable as error:  # the report is of today
         warn(str(error))
         runs = []
-    if not any(run.at == found.at for run in runs):
-        runs.append(record_of(found))
+    return runs if any(run.at == found.at for run in runs) else [*runs, record_of(found)]
+
+
+def _write_html(path: Path, found: Health, config: FixingConfig, runs: list[Record]) -> None:
+    from air_executor.fixing.html import page
+    from air_executor.store.files import write_atomically
+
     data = page(found, config, runs).encode("utf-8", "backslashreplace")
     write_atomically(path, data, mode=0o644)
     warn(f"{path}: {len(data):,} bytes")

@@ -133,7 +133,7 @@ def _lost(health: Health) -> Iterator[str]:
 def _plots(health: Health, config: FixingConfig, history: Sequence[Record]) -> Iterator[str]:
     yield _plot(
         "Score over time",
-        _over_time(history),
+        _over_time(history, health.dynamic is not None),
         _key(("overall", "overall"), ("static", "static"), ("dynamic", "tests")),
     )
     there = {issue.severity for issue in health.issues}
@@ -157,12 +157,13 @@ def _key(*entries: tuple[str, str]) -> str:
     )
 
 
-def _over_time(history: Sequence[Record]) -> str:
+def _over_time(history: Sequence[Record], tested: bool) -> str:
+    """`tested`: whether this time tests were run. Only then is the whole comparable with runs that had them."""
     runs = history[-RUNS:]
     series = [
         Line("static", "static", [run.static for run in runs]),
         Line("dynamic", "tests", [run.dynamic for run in runs]),
-        Line("overall", "overall", [run.overall for run in runs]),
+        Line("overall", "overall", [run.overall if (run.dynamic is not None) == tested else None for run in runs]),
     ]
     return lines("Score over time", [_when(run.at) for run in runs], series)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import click
 
 from air_executor.fixing.health import DynamicHealth, Health, StaticHealth
+from air_executor.fixing.history import Record
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
@@ -19,6 +20,7 @@ from air_executor.terminal import table_lines
 __all__ = [
     "MODES",
     "OUTCOMES",
+    "comparable",
     "found_text",
     "health_lines",
     "lost_lines",
@@ -78,9 +80,9 @@ def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
                 yield f"  -> {clean(result.mend)}"
 
 
-def health_lines(health: Health, name: str, width: int) -> Iterator[str]:
-    """The whole report; `width`: columns of the terminal."""
-    for line in _lines(health, name, width):
+def health_lines(health: Health, name: str, width: int, before: Record | None = None) -> Iterator[str]:
+    """The whole report; `width`: columns of the terminal; `before`: an earlier examination to compare it with."""
+    for line in _lines(health, name, width, before):
         yield from _folded(line, width)
 
 
@@ -101,7 +103,7 @@ def _folded(line: str, width: int) -> Iterator[str]:
     yield current
 
 
-def _lines(health: Health, name: str, width: int) -> Iterator[str]:
+def _lines(health: Health, name: str, width: int, before: Record | None) -> Iterator[str]:
     yield from _title(f"Smart Health Check: {clean(name)}", "=")
     yield from _about(health)
     yield ""
@@ -120,7 +122,7 @@ def _lines(health: Health, name: str, width: int) -> Iterator[str]:
     yield from _measures(health)
     yield ""
     yield from _title(f"Smart Health Summary: {clean(name)}", "-")
-    yield from _summary(health)
+    yield from _summary(health, before)
 
 
 def _title(text: str, rule: str) -> Iterator[str]:
@@ -271,7 +273,14 @@ def _suppressions(health: Health) -> Iterator[str]:
         yield "Suppressions: none"
 
 
-def _summary(health: Health) -> Iterator[str]:
+def comparable(health: Health, runs: Sequence[Record]) -> Record | None:
+    """The last earlier examination in which tests were run, or left out, as in this one."""
+    tested = health.dynamic is not None
+    earlier = [run for run in runs if run.at != health.at and (run.dynamic is not None) == tested]
+    return earlier[-1] if earlier else None
+
+
+def _summary(health: Health, before: Record | None) -> Iterator[str]:
     static, dynamic = health.static, health.dynamic
     yield f"Static:   {percent(static.score, static.threshold)} ({_errors(static)}, {_quality(static)})"
     if dynamic is None:
@@ -279,6 +288,9 @@ def _summary(health: Health) -> Iterator[str]:
     else:
         yield f"Dynamic:  {percent(dynamic.score)} ({_dynamic_parts(dynamic)})"
     yield click.style(overall_line(health), bold=True, fg=_verdict_colour(health))
+    if before is not None:
+        when = before.at[:16].replace("T", " ")
+        yield f"  before: {percent(before.overall)} with {plural(before.issues, 'issue')} ({when} UTC)"
     lost = list(lost_lines(health.results))
     for reason in health.unknown:
         if clean(reason) not in lost:
