@@ -74,6 +74,10 @@ PYTHON_LINES: list[tuple[str, str, tuple[str, ...]]] = [
     ("@pytest.mark.skipif(True, reason='x')", "pytest.mark.skipif", ()),
     ("pytestmark = [pytest.mark.xfail(strict=True)]", "pytest.mark.xfail", ()),
     ("p = pytest.param(1, marks=mark.skip)", "mark.skip", ()),
+    ("@pt.mark.skip", "pt.mark.skip", ()),
+    ("@u.skipIf(x, 'later')", "u.skipIf", ()),
+    ("def pytest_ignore_collect(path):", "pytest_ignore_collect", ()),
+    ("from pytest import (\n  raises,\n  xfail,\n); xfail('later')", "xfail", ()),
     ("    pytest.skip('not here')", "pytest.skip", ()),
     ("    pytest . xfail('it fails')", "pytest.xfail", ()),
     ("np = pytest.importorskip('numpy')", "pytest.importorskip", ()),
@@ -92,7 +96,7 @@ PYTHON_LINES: list[tuple[str, str, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("line", "form", "rules"), PYTHON_LINES, ids=[line for line, _, _ in PYTHON_LINES])
 def test_python(line: str, form: str, rules: tuple[str, ...]):
-    assert found("a.py", f"x = 1\n{line}\n") == [(form, 2, rules)]
+    assert found("a.py", f"x = 1\n{line}\n") == [(form, 2 + line.count("\n"), rules)]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +117,7 @@ def test_python(line: str, form: str, rules: tuple[str, ...]):
         "x.skip()",
         "skip(x)",
         "class xfail: pass",
+        "from pytest import raises\nskip(1)",
         "# eslint-disable-next-line",
     ],
 )
@@ -138,7 +143,7 @@ def test_a_file_that_is_no_python():
 
 JAVASCRIPT = """
     /* eslint-disable no-console, @typescript-eslint/no-explicit-any -- because */
-    /* eslint no-alert: "off", eqeqeq: [0, "always"], semi: "error" */
+    /* eslint no-alert: "off", eqeqeq: [0, "always"], semi: "error" -- as it was */
     // eslint-disable-next-line no-alert -- it has to
     alert(1); // eslint-disable-line
     // @ts-ignore
@@ -192,6 +197,54 @@ def test_javascript():
             ("eslint-disable-line", 25, ("no-g",)),
         ]
     )
+
+
+def test_components_of_vue_and_svelte():
+    text = """
+        <!-- eslint-disable vue/no-v-html -->
+        <template>
+          <!-- @ts-ignore -->
+          <p title="// eslint-disable-line">/* eslint-disable */ it's {{ a }}</p>
+          <!-- one may write eslint-disable here -->
+        </template>
+        <script setup lang="ts">
+        const a = "<!-- eslint-disable -->" // eslint-disable-line no-a
+        it.skip("b", () => {})
+        </script>
+        <style>
+        /* stylelint-disable color-no-hex */
+        a::before { content: "/* stylelint-disable */" }
+        </style>
+        <!-- svelte-ignore a11y_autofocus, css-unused -->
+    """
+    for name in ("A.vue", "A.svelte"):
+        assert found(name, text) == [
+            ("@ts-ignore", 3, ()),
+            ("eslint-disable", 1, ("vue/no-v-html",)),
+            ("eslint-disable-line", 8, ("no-a",)),
+            ("it.skip", 9, ()),
+            ("stylelint-disable", 12, ("color-no-hex",)),
+            ("svelte-ignore", 15, ("a11y_autofocus", "css-unused")),
+        ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/* c8 ignore stop */",
+        "/* v8 ignore end */",
+        "/* eslint-enable */",
+        '/* eslint no-console: "error" */',
+        "test.only = function () {};",
+        "context.task.fails = true;",
+        "x.it.skip(1)",
+        "const skip = { skipped: true };",
+        "/** see `@ts-ignore` */",
+        "// # noqa",
+    ],
+)
+def test_what_is_none_in_javascript(line: str):
+    assert found("a.test.ts", line + "\n") == []
 
 
 def test_rules_over_several_lines():

@@ -62,16 +62,17 @@ JAVASCRIPT: Final = (
         rf"(?P<form>(?:eslint|oxlint|tslint|jshint|stylelint)[-:]disable(?:-next-line|-line)?)(?![-\w]):?{ESLINT_RULES}"
     ),
     _form(
-        rf"(?P<form>eslint)\s+(?P<rules>(?=.*{OFF}).+)",
+        rf"(?P<form>eslint)\s+(?P<rules>(?=.*{OFF}).+?)(?:\s--\s.*)?$",
         separator=r",(?![^\[]*\])",
         only=OFF,
     ),
     _form(r"(?P<form>@ts-(?:ignore|expect-error|nocheck))\b"),
     _form(r"(?P<form>biome-ignore(?:-all|-start)?)\s+(?P<rules>[\w/.()-]+(?:\s+[\w]+/[\w/.()-]+)*)(?=\s*(?::|$))"),
     _form(r"(?P<form>deno-lint-ignore(?:-file)?)\b(?:\s+(?P<rules>[\w-]+(?:[\s,]+[\w-]+)*))?"),
-    _form(r"(?P<form>(?:istanbul|c8|v8)\s+ignore(?:\s+(?:next|if|else|file|start|try|catch))?)\b"),
+    _form(r"(?P<form>(?:istanbul|c8|v8)\s+ignore(?!\s+(?:stop|end))(?:\s+(?:next|if|else|file|start|try|catch))?)\b"),
     _form(r"(?P<form>node:coverage\s+(?:disable|ignore next))\b"),
     _form(r"(?P<form>prettier-ignore(?:-start)?|dprint-ignore(?:-file)?|jshint ignore:\w+)\b"),
+    _form(r"(?P<form>svelte-ignore)\s+(?P<rules>[\w-]+(?:[\s,]+[\w-]+)*)"),
     _form(r"(?P<form>\$Flow(?:FixMe|Ignore|ExpectedError|Issue))\b(?:\[(?P<rules>[^\]]*)\])?"),
 )
 GO: Final = (
@@ -94,7 +95,9 @@ ANY: Final = (
 )
 FORMS: Final = {
     **dict.fromkeys((".py", ".pyi", ".pyw"), (*PYTHON, *ANY)),
-    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"), (*JAVASCRIPT, *ANY)),
+    **dict.fromkeys(
+        (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"), (*JAVASCRIPT, *ANY)
+    ),
     ".go": (*GO, *ANY),
     ".dart": (*DART, *ANY),
     ".rs": ANY,
@@ -105,8 +108,8 @@ _HASH: Final = re.compile(
     re.IGNORECASE,
 )
 _SLASHES: Final = re.compile(
-    r"lint|@ts-|biome-|dprint-|prettier-|jshint|istanbul|c8 |v8 |coverage|\$Flow|revive:|nosec|:ignore|build\s+ignore"
-    r"|ignore(?:_for_file)?\s*:|format off|lizard|NOSONAR|nosemgrep"
+    r"lint|@ts-|biome-|svelte-|dprint-|prettier-|jshint|istanbul|c8 |v8 |coverage|\$Flow|revive:|nosec|:ignore"
+    r"|build\s+ignore|ignore(?:_for_file)?\s*:|format off|lizard|NOSONAR|nosemgrep"
 )
 WORDS: Final = {suffix: _HASH if forms[0] is PYTHON[0] else _SLASHES for suffix, forms in FORMS.items()}
 """Files without any of these need no second look."""
@@ -145,8 +148,8 @@ def _of_comment(path: str, forms: tuple[Form, ...], comment: Comment) -> Iterato
 
 def _segments(comment: Comment) -> Iterator[tuple[int, str]]:
     """The parts of a comment at whose beginning tools look, with their lines."""
-    if comment.text.startswith("/*"):
-        text = comment.text[2:].removesuffix("*/")
+    if comment.text.startswith(("/*", "<!--")):
+        text = comment.text.removeprefix("/*").removeprefix("<!--").removesuffix("*/").removesuffix("-->")
         first = text.lstrip("*! \t\n")
         begins = comment.line + text[: len(text) - len(first)].count("\n")
         yield begins, re.sub(r"\n\s*\*?\s*", " ", first).strip()
