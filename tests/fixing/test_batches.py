@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections import Counter
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from air_executor.fixing.batches import Batch, estimate, plan, priority_of
@@ -197,13 +198,32 @@ def test_issues_elsewhere_change_no_batch_of_a_rule(issues: list[Issue], others:
     assert sorted(ids(plan([*unused, *rest], SMART))) == sorted(ids(plan(unused, SMART)))
 
 
-@settings(max_examples=30)
-@given(st.text(max_size=120), st.text(st.characters(exclude_characters="\0/"), min_size=1, max_size=200))
-def test_what_an_imported_tool_calls_itself_does_not_break_a_subject(rule: str, name: str) -> None:
+UNPRINTABLE = st.text(st.sampled_from("\n\r\t\x1b\x7f\u2028\u202e \U000e0001ab1/("), max_size=90)
+
+
+@given(UNPRINTABLE, UNPRINTABLE)
+def test_a_subject_is_one_line_whatever_imported_tools_and_files_are_called(rule: str, name: str) -> None:
     (batch,) = plan([issue(path=f"x/{name}", tool=rule or "t", rule=rule or "r")], SMART)
 
-    assert "\n" not in batch.subject
-    assert "\r" not in batch.subject
+    assert batch.subject.isprintable()
+
+
+def test_hostile_rules_take_no_time() -> None:
+    codes = ["A" + "1" * 1_000_000, "a/" * 500_000, "(" * 1_000_000]
+
+    assert {batch.topic for batch in plan([issue(rule=f"oxlint {code}") for code in codes], SMART)} == {"other"}
+
+
+def test_ten_thousand_issues_are_planned_in_a_moment() -> None:
+    issues = [
+        one
+        for n, (tool, rule) in enumerate(RULES[:10])
+        for one in many(1_000, f"{tool} {rule}", "src/{}/x.py", per_file=5 + n % 3)
+    ]
+    began = time.process_time()
+
+    assert sum(len(batch.issues) for batch in plan(issues, SMART)) == 10_000
+    assert time.process_time() - began < 5
 
 
 def test_one_rule_is_cleaned_up_across_the_project() -> None:

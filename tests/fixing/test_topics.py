@@ -13,6 +13,7 @@ import pytest
 
 from air_executor.fixing import topics
 from air_executor.fixing.issue import Issue, Severity
+from air_executor.fixing.tools.clippy import UNCODED
 from air_executor.fixing.topics import OTHER, TOPICS, Topic, phase_of, topic_of
 
 TABLE: dict[str, dict[str, list[str]]] = tomllib.loads(
@@ -88,7 +89,7 @@ def codes(tool: str) -> set[str]:
         ("golangci-lint", "gosec/G404", "security", "location"),
         ("golangci-lint", "a-linter-of-tomorrow", "other", "single"),
         ("gofmt", "unformatted", "formatting", "cleanup"),
-        ("dart", "unused_import", "unused-imports", "cleanup"),
+        ("dart-analyze", "unused_import", "unused-imports", "cleanup"),
         ("dart", "prefer_const_constructors", "missing-const", "cleanup"),
         ("dart", "annotate_overrides", "missing-overrides", "location"),
         ("dart", "unchecked_use_of_nullable_value", "null-safety", "location"),
@@ -119,7 +120,7 @@ def test_what_a_rule_is_about(tool: str, rule: str, topic: str, scope: str) -> N
         ("pytest", "collection-error", "error", "test"),
         ("anything", "coverage-gap", "warning", "coverage"),
         ("dart", "undefined_method", "error", "build"),
-        ("dart", "undefined_method", "warning", "lint"),
+        ("dart-analyze", "prefer_const_constructors", "info", "lint"),
         ("clippy", "E0425", "error", "build"),
         ("clippy", "clippy::eq_op", "error", "lint"),
         ("some SARIF tool", "X1", "error", "lint"),
@@ -185,7 +186,7 @@ def of_clippy(_: Path) -> set[str]:
     text = output("clippy-driver", "-W", "help")
     found = re.findall(r"^ +(?:clippy::)?([a-z0-9-]+)  +(?:allow|warn|deny|forbid) ", text, re.MULTILINE)
     errors = {code for code in codes("clippy") if code[0] == "E" and code[1:] and output("rustc", "--explain", code)}
-    return {name.replace("-", "_") for name in found} | errors | YOUNGER
+    return {name.replace("-", "_") for name in found} | errors | YOUNGER | {UNCODED}
 
 
 ESLINT = """

@@ -243,8 +243,13 @@ def _grouped(batches: Sequence[Batch]) -> Iterator[Batch]:
 
 
 def _rule(issue: Issue) -> str:
-    """Tool and code; what is no text for one line of a commit is left out, since imported tools may say anything."""
-    return "".join(c for c in f"{issue.tool} {issue.rule}" if c.isprintable())[:LONGEST_RULE]
+    return _in_line(f"{issue.tool} {issue.rule}")[:LONGEST_RULE]
+
+
+def _in_line(text: str) -> str:
+    """What of it can stand in the first line of a commit: names of files, and what other tools call themselves, may
+    hold anything."""
+    return "".join(character for character in text if character.isprintable())
 
 
 def _count(number: int, what: str) -> str:
@@ -253,6 +258,7 @@ def _count(number: int, what: str) -> str:
 
 def _place(where: str) -> str:
     """The end of a long path, from a `/` on where there is one."""
+    where = _in_line(where)
     if len(where) <= LONGEST_PLACE:
         return where
     end = where[-LONGEST_PLACE + 1 :]

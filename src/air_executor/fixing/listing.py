@@ -67,13 +67,13 @@ def print_issues(issues: Sequence[Issue], total: int) -> None:
 
 
 def print_batches(batches: Sequence[Batch]) -> None:
-    """A table in the order in which to mend them, and what it comes to."""
+    """A table, group by group, since these are mended one after the other; and what it comes to."""
     rows = [
         [
             str(one.group), one.phase, one.kind, number(len(one.issues)), number(len(one.files)),
             f"~{number(one.estimate)}", clean(one.subject),
         ]
-        for one in batches
+        for one in sorted(batches, key=lambda one: one.group)
     ]  # fmt: skip
     if rows:
         headings = ["GROUP", "PHASE", "KIND", "ISSUES", "FILES", "LINES", "SUBJECT"]

@@ -125,9 +125,13 @@ TABLES: Final[Mapping[str, str]] = {
 }
 """Other names of tools."""
 COMPILERS: Final = frozenset({"clippy", "dart"})
-"""Tools that tell errors of the compiler beside their own findings; those keep it from building."""
+"""Tools that tell errors of the compiler beside findings of their own; only the first keep it from building."""
 PLUGINS: Final[Mapping[str, str]] = {"typescript": "@typescript-eslint", "typescript-eslint": "@typescript-eslint"}
 """Plugins of eslint that oxlint has its own name for."""
+
+
+LONGEST: Final = 200
+"""Characters of a code; no tool has longer ones, but anything may be imported."""
 
 
 def tool_name(tool: str) -> str:
@@ -146,8 +150,8 @@ def phase_of(issue: Issue) -> Phase:
     topic, tool = topic_of(issue), tool_name(issue.tool)
     if topic.phase is not None:
         return topic.phase
-    if tool in COMPILERS and issue.severity == "error" and "::" not in issue.rule:
-        return "build"
+    if tool in COMPILERS:
+        return "build" if issue.severity == "error" and "::" not in issue.rule else "lint"
     return _phases_of_tools().get(tool, "lint")
 
 
@@ -176,6 +180,8 @@ def _rules() -> dict[str, dict[str, Topic]]:
 def _topic(tool: str, rule: str) -> Topic:
     name = tool_name(tool)
     rule = rule.removeprefix("clippy::")
+    if len(rule) > LONGEST:
+        return OTHER
     if name == "oxlint":
         rule = _as_of_eslint(rule)
     everywhere = _rules()[ANY_TOOL].get(rule)
