@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from air_executor.fixing.files import find_files
 from air_executor.fixing.projects import find_projects
@@ -663,6 +665,109 @@ def test_what_was_found_before_is_known(repository: Write, tmp_path: Path, monke
     monkeypatch.setattr(known_module, "own_code", lambda: "later")
     assert now().counts == {"noqa": 3}
     assert len(taken) == 10
+
+
+PIECES: dict[str, tuple[str, list[str]]] = {
+    ".py": (
+        "a = 1  # noqa",
+        [
+            "x = '# noqa'",
+            'y = """\n\\""" # noqa\n\'\'\'"""',
+            "z = f'{a!r} # noqa'",
+            "w = 'it\\'s' \"# noqa\"",
+            "# not noqa '''",
+            "v = r'\\' # noqa'",
+            "u = '''\"\"\"'''",
+            "t = (\n)",
+            "s = b'\\\n# noqa'",
+            '# it\'s "fine"',
+            "",
+        ],
+    ),
+    ".ts": (
+        "b = 1 // @ts-ignore",
+        [
+            "x = '// @ts-ignore'",
+            "y = `// @ts-ignore ${ {a: `}` + '`'} } // @ts-ignore`",
+            "z = /[/*]'\"`/.test(s)",
+            "w = a / b / c",
+            "/* no @ts-ignore ' */",
+            "v = `\n// @ts-ignore\n`",
+            "u = 'it\\'s'",
+            "t = s[0] / 2 // it's",
+            "r = x ? /`/ : /'/g",
+            "q = `${`${1}`}`",
+            "p = {}",
+            "o = '\\\n// @ts-ignore'",
+            "n = i++ / 2",
+        ],
+    ),
+    ".go": (
+        "c := 1 //nolint",
+        [
+            "x := `//nolint`",
+            'y := "//nolint \\""',
+            "z := '\"'",
+            "/* nolint is not ` here\n*/",
+            "w := '\\''",
+            "v := `\n//nolint\n`",
+            "u := a / b",
+            "// it's `fine",
+        ],
+    ),
+    ".rs": (
+        "#[ignore]",
+        [
+            'let s = "#[ignore] // x";',
+            'let r = r#"#[ignore] " "#;',
+            "let c = '\"';",
+            "fn f<'a>(x: &'a str) {}",
+            "/* /* #[ignore] */ ' */",
+            '// #[ignore] "',
+            "let b = b'\\'';",
+            'let m = "\n#[ignore]\\"";',
+            'let z = r##"#[ignore]"# "##;',
+        ],
+    ),
+    ".dart": (
+        "e = 1; // ignore: unused",
+        [
+            "x = '// ignore: a';",
+            'y = """\n// ignore: a\n""";',
+            "z = r'\\';",
+            "/* /* // ignore: a */ ' */",
+            "w = 'it\\'s';",
+            "v = '${m['k']} // ignore: a';",
+            "u = '''\n'' // ignore: a''';",
+            "// we ignore: nothing '",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", PIECES)
+@given(data=st.data())
+def test_comments_are_told_from_strings_in_any_order(suffix: str, data: st.DataObject):
+    mark, others = PIECES[suffix]
+    pieces = data.draw(st.lists(st.sampled_from([mark, *others]), max_size=12))
+    expected, line = [], 1
+    for piece in pieces:
+        if piece == mark:
+            expected.append(line)
+        line += 1 + piece.count("\n")
+    assert [one.line for one in in_source(f"a{suffix}", "\n".join(pieces) + "\n")] == expected
+
+
+@pytest.mark.parametrize("suffix", PIECES)
+@given(text=st.text(st.sampled_from("ab'\"`/*#\\\n{}$<>![](), :;rn") | st.sampled_from("noqa@tsigrelint-")))
+def test_any_text_is_taken_apart(suffix: str, text: str):
+    """Without an error, in its place, and in lines that are there."""
+    lexed = lex(text, suffix)
+    assert lexed is not None
+    assert len(lexed.code) == len(lexed.uncommented) == len(text)
+    assert lexed.code.count("\n") == text.count("\n")
+    assert all(1 <= comment.line <= text.count("\n") + 1 for comment in lexed.comments)
+    assert all(1 <= one.line <= text.count("\n") + 1 for one in in_source(f"a{suffix}", text))
 
 
 def test_code_keeps_its_places():

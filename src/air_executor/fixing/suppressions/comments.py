@@ -26,14 +26,24 @@ class Form(NamedTuple):
     """What makes a name of the group's text that is none alone."""
     only: str
     """Which of the rules count, of a form that can say the contrary too."""
+    block: bool
+    """Whether it counts in a block comment too."""
 
 
-def _form(expression: str, *, separator: str = r"[\s,]+", flags: int = 0, prefix: str = "", only: str = "") -> Form:
-    return Form(re.compile(expression, flags), separator, prefix, only)
+def _form(
+    expression: str,
+    *,
+    separator: str = r"[\s,]+",
+    flags: int = 0,
+    prefix: str = "",
+    only: str = "",
+    block: bool = True,
+) -> Form:
+    return Form(re.compile(expression, flags), separator, prefix, only, block)
 
 
-def _of_python(expression: str, **options: str) -> Form:
-    return _form(expression, flags=re.IGNORECASE, **options)
+def _of_python(expression: str, separator: str = r"[\s,]+") -> Form:
+    return _form(expression, separator=separator, flags=re.IGNORECASE)
 
 
 BRACKETS: Final = r"(?:\s*\[(?P<rules>[^\]]*)\])"
@@ -76,15 +86,15 @@ JAVASCRIPT: Final = (
     _form(r"(?P<form>\$Flow(?:FixMe|Ignore|ExpectedError|Issue))\b(?:\[(?P<rules>[^\]]*)\])?"),
 )
 GO: Final = (
-    _form(r"(?P<form>nolint)(?:\s*:\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*))?(?=\s|$)"),
-    _form(r"(?P<form>lint:(?:ignore|file-ignore))\s+(?P<rules>\S+)", separator=","),
-    _form(r"(?P<form>revive:disable(?:-next-line|-line)?)\b(?::(?P<rules>[\w,-]+))?"),
+    _form(r"(?P<form>nolint)(?:\s*:\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*))?(?=\s|$)", block=False),
+    _form(r"(?P<form>lint:(?:ignore|file-ignore))\s+(?P<rules>\S+)", separator=",", block=False),
+    _form(r"(?P<form>revive:disable(?:-next-line|-line)?)\b(?::(?P<rules>[\w,-]+))?", block=False),
     _form(r"#?(?P<form>nosec)\b(?:\s+(?P<rules>G\d+(?:[\s,]+G\d+)*))?"),
     _form(r"(?P<form>(?:coverage|gocyclo|gocognit|exhaustive):ignore)\b"),
-    _form(r"(?P<form>go:build\s+ignore|\+build\s+ignore)\b"),
+    _form(r"(?P<form>go:build\s+ignore|\+build\s+ignore)\b", block=False),
 )
 DART: Final = (
-    _form(r"(?P<form>ignore(?:_for_file)?)\s*:\s*(?P<rules>[\w/=.]+(?:\s*,\s*[\w/=.]+)*)", prefix="// "),
+    _form(r"(?P<form>ignore(?:_for_file)?)\s*:\s*(?P<rules>[\w/=.]+(?:\s*,\s*[\w/=.]+)*)", prefix="// ", block=False),
     _form(r"(?P<form>coverage:ignore-(?:line|start|file))\b"),
     _form(r"(?P<form>dart format off)\b"),
 )
@@ -131,7 +141,7 @@ def _of_comment(path: str, forms: tuple[Form, ...], comment: Comment) -> Iterato
     for line, segment in _segments(comment):
         for form in forms:
             match = form.expression.match(segment)
-            if match is None:
+            if match is None or (not form.block and comment.text.startswith("/*")):
                 continue
             rules = re.split(form.separator, match.groupdict().get("rules") or "")
             name = form.prefix + " ".join(match["form"].split())
