@@ -157,6 +157,14 @@ def test_without_tests(examined: Examine, repository: Write):
     assert examined(repository(files), kind).healthy is True
 
 
+def test_tests_that_the_configuration_leaves_out(examined: Examine, repository: Write):
+    config = FixingConfig(languages=Languages(each={"python": LanguageConfig(checks=("ruff",))}))
+    found = examined(repository(CLEAN), config)
+    assert set(outcomes(found)) == {"python/ruff .", "python/metrics ."}
+    assert found.dynamic_skipped == "the configuration leaves out all checks of tests"
+    assert (found.static.score, found.overall, found.healthy) == (1.0, 0.7, None)
+
+
 def test_an_empty_repository(examined: Examine, repository: Write):
     found = examined(repository({"README.md": "# nothing\n"}))
     assert (found.projects, found.results) == ((), ())

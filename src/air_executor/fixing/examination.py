@@ -134,9 +134,11 @@ class Examination:
         if self.mode == "static":
             self.skipped += skipped_checks(self.projects, replace(self._options, kinds=DYNAMIC))
             return "only static checks were asked for, and tests run code of the repository"
-        if not self._applying(TESTS, self._configured):
+        if not self._applying(TESTS, None):
             self.without_tests = True
             reason = "there are no tests that a check could run"
+        elif not self._applying(TESTS, self._configured):
+            reason = "the configuration leaves out all checks of tests"
         elif wish is False or (self._only is not None and not asked):
             reason = "not asked for"
         elif wish or asked or static.passed:
