@@ -7,6 +7,7 @@ from typing import Any
 from air_executor.fixing.health import DynamicHealth, Health, ProjectSummary, Quality, StaticHealth
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult, Coverage, TestResult
 from air_executor.fixing.running import Skipped
 from air_executor.fixing.suppressions import Ledger, Suppression
@@ -139,4 +140,6 @@ def health(**changed: Any) -> Health:
         ),
         "formula": ("dynamic = 0.7 × pass rate 0.667 + 0.3 × coverage 0.712 = 0.680",),
     }
-    return Health(**(given | changed))
+    given |= changed
+    tests = [test for result in given["results"] for test in result.tests or ()]
+    return Health(tests=measure_tests(tests) if tests else None, **given)

@@ -127,6 +127,7 @@ def test_fail_under(repository: Write, with_tools: Path, fix: Any) -> None:
     said = fix("health", folder, "--static-only", "--fail-under", f"{overall + 1:.2f}")
     assert said.code == 1
     assert "is asked for" in said.err
+    assert fix("health", folder, "--static-only", "--fail-under", "nan").code == 1
 
 
 def test_what_could_not_run_is_never_good_enough(
@@ -309,6 +310,10 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("issues", "project", "--severity", "bad"), 2, "bad"),
         (("issues", "project", "--new-since", "no.json"), 3, "no.json: no such baseline"),
         (("health", "project", "--sarif", "no.sarif"), 3, "no.sarif"),
+        (("health", "project", "--html", "no/report.html"), 3, "no/report.html: the folder no is not there"),
+        (("health", "project", "--write-baseline", "no/known.json"), 3, "no/known.json"),
+        (("health", "project", "--baseline", "bad.yaml"), 2, "bad.yaml: not a baseline"),
+        (("issues", "project", "--sarif-output", "no/out.sarif"), 3, "no/out.sarif"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),

@@ -1,5 +1,4 @@
-"""golangci-lint, of which no program can be had here: a stand-in prints what it printed elsewhere (`recorded/`), and is
-in every situation a tool can be in."""
+"""golangci-lint by a stand-in that prints what it has printed elsewhere (`recorded/`): none can be had here."""
 
 from __future__ import annotations
 

@@ -11,12 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from air_executor.cli import main
 from air_executor.errors import InvalidInput, NotFound
 from air_executor.fixing import health as health_module
 from air_executor.fixing.config_sections import FixingConfig, HealthCheck, LanguageConfig, Languages, Weights
 from air_executor.fixing.health import Health, examine
 from air_executor.fixing.history import read_history
 from air_executor.fixing.outcome import CheckResult
+from air_executor.fixing.trust import trust
 from tests.fixing.conftest import SYSTEM_PATH, Write, git, program
 
 PYPROJECT = """
@@ -200,6 +202,33 @@ def test_several_projects(examined: Examine, repository: Write):
     assert (found.static.quality.files, found.static.quality.functions) == (3, 2)
 
 
+def test_languages_without_an_analyser(
+    examined: Examine,
+    repository: Write,
+    distribution: Callable[[str], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of a project nothing is known then; loose files beside another project are told."""
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")  # for the tasks
+    distribution("""
+        from air_executor.fixing.languages import Language
+
+        COBOL = Language(name="cobol", suffixes=frozenset({".cob"}), manifests=("cobol.toml",), checks=())
+    """)
+    found = examined(repository(CLEAN | {"a.cob": "MOVE 1 TO X.\n", "b.cob": "STOP RUN.\n"}))
+    assert found.healthy is True
+    assert found.notes == (
+        "2 files of cobol (a.cob and 1 more) belong to no project: they are measured, but not analysed",
+    )
+    found = examined(repository({"cobol.toml": ""}))
+    assert (found.static.errors, found.healthy) == (None, None)
+    assert found.unknown[0].startswith("no analyser applies to cobol: configure one")
+    found = examined(repository({"a.cob": "MOVE 1 TO X.\n"}, "other"))
+    assert found.static.errors is None
+    assert found.unknown[0] == "no analyser ran, so whether there are errors is not known"
+
+
 def test_thresholds_of_one_language(examined: Examine, repository: Write):
     place = repository(BROKEN)
     strict = Languages(each={"python": LanguageConfig(file_size_threshold=3)})
@@ -278,6 +307,41 @@ def test_no_filter_of_the_repository_is_run(repository: Write, tmp_path: Path):
     found = checkout(place)
     assert (found.commit, found.dirty) == (git(place, "rev-parse", "HEAD").strip(), None)
     assert not mark.exists()
+
+
+FLAKY = """
+import os
+from pathlib import Path
+
+
+def test_total() -> None:
+    assert 1
+
+
+def test_turns() -> None:
+    count = Path(os.environ["COUNT"])
+    number = len(count.read_text()) if count.exists() else 0
+    count.write_text("x" * (number + 1))
+    assert number % 2
+"""
+
+
+def test_flaky_tests_are_listed_and_not_judged(
+    examined: Examine, repository: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    place = repository(CLEAN | {"test_cart.py": FLAKY.replace('os.environ["COUNT"]', repr(str(tmp_path / "count")))})
+    once = examined(place)
+    assert once.tests is not None
+    assert (once.tests.failed, once.flaky, once.tests.kinds[0].kind) == (1, (), "unit")
+    assert [one.rule for one in once.issues if one.tool == "pytest"] == ["test-failed"]
+    trust(place)
+    assert main(["fix", "health", str(place), "--repeat-tests", "--json"]) == 0
+    found = msgspec.json.decode(capsys.readouterr().out, type=Health)
+    assert found.flaky == ("test_cart.py::test_turns",)
+    assert found.dynamic is not None
+    assert (found.dynamic.tests, found.dynamic.unstable, found.dynamic.pass_rate) == (2, 1, 1.0)
+    assert [one.rule for one in found.issues if one.tool == "pytest"] == []
+    assert len((tmp_path / "count").read_text()) == 3
 
 
 def test_the_target_stays_as_it_was(examined: Examine, repository: Write):

@@ -13,8 +13,10 @@ import pytest
 from air_executor.fixing.files import find_files
 from air_executor.fixing.projects import find_projects
 from air_executor.fixing.suppressions import Ledger, Suppression, ledger
-from air_executor.fixing.suppressions.ledger import in_source
-from air_executor.fixing.suppressions.lexing import lex
+from air_executor.fixing.suppressions import known as known_module
+from air_executor.fixing.suppressions import ledgers as ledger_module
+from air_executor.fixing.suppressions.ledgers import in_source
+from air_executor.fixing.suppressions.lexing import Lexed, lex
 from tests.fixing.conftest import Write
 from tests.fixing.releases import release
 
@@ -575,6 +577,39 @@ def test_the_ledger_of_a_repository(repository: Write):
     assert result.entries == tuple(sorted(result.entries, key=lambda one: (one.path, one.line)))
     assert Suppression(form="noqa", path="inner/x.py", line=2) in result.entries
     assert result.unread == ()
+
+
+def test_what_was_found_before_is_known(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = repository(
+        {"pyproject.toml": "[project]\nname = 'a'\n", "a.py": "x  # noqa\n", "b.py": "y  # noqa: E1\n"}
+    )
+    kept = tmp_path / "cache" / "kept.msgpack"
+
+    def now() -> Ledger:
+        files = find_files(place)
+        return ledger(place, find_projects(place, files=files), files.paths, kept)
+
+    taken: list[str] = []
+
+    def noted(text: str, suffix: str) -> Lexed | None:
+        taken.append(text)
+        return lex(text, suffix)
+
+    monkeypatch.setattr(ledger_module, "lex", noted)
+    first = now()
+    assert len(taken) == 2
+    assert now() == first
+    assert len(taken) == 2
+    (place / "a.py").write_text("x  # noqa: E2\n")
+    (place / "c.py").write_text("x  # noqa\n")
+    assert now().counts == {"noqa": 3}
+    assert len(taken) == 4
+    kept.write_bytes(b"\xff")
+    assert now().counts == {"noqa": 3}
+    assert len(taken) == 7
+    monkeypatch.setattr(known_module, "own_code", lambda: "later")
+    assert now().counts == {"noqa": 3}
+    assert len(taken) == 10
 
 
 def test_code_keeps_its_places():

@@ -129,8 +129,8 @@ class Check(Protocol):
     """The tool's name, such as `ruff`."""
     kind: ClassVar[Kind]
     version_args: ClassVar[tuple[str, ...]]
-    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts. Empty:
-    `find` knows it."""
+    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts. It is
+    not asked where `find` knows it."""
     reads: ClassVar[str | None]
     """The check of the same project whose outputs this one reads (coverage those of the tests); it runs after it."""
 

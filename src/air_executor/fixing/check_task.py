@@ -143,7 +143,7 @@ class Run:
 
     def version(self, tool: Tool) -> str | None:
         """The first number with a dot that the program prints when asked. One that fails to is no program."""
-        if not self.check.version_args:
+        if tool.version is not None or not self.check.version_args:
             return tool.version
         name = self.check.name
         out, err = self.folder / "version", self.folder / "version.stderr"

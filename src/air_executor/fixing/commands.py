@@ -25,7 +25,7 @@ from air_executor.fixing.looking import (
     warn_of_skipped,
 )
 from air_executor.fixing.shapes import DOCTOR, FLAKY, HEALTH, ISSUES, PLAN
-from air_executor.terminal import json_option, print_json, warn
+from air_executor.terminal import json_option, warn
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -68,30 +68,27 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
     Exit code 0 when the report is made, whatever it says; 1 only with --fail-under and --baseline.
     """
-    from air_executor.fixing.metrics.tests import measure_tests
     from air_executor.fixing.report import health_lines
     from air_executor.terminal import terminal_width
 
     found, config = examine(project, given)
     if as_json:
-        tests = [test for result in found.results for test in result.tests or ()]
-        _print_json({**_fields(found), "tests": measure_tests(tests) if tests else None})
+        _print_json(found)
     else:
         for line in health_lines(found, Path(found.repository).name, terminal_width()):
             click.echo(line)
     if given["html"] is not None:
         _write_html(given["html"], found, config)
-    code = 0
+    code = 0 if given["baseline"] is None else _against_baseline(found, given["baseline"])
     if given["write_baseline"] is not None:
         from air_executor.fixing.baseline import write_baseline
 
-        warn_of_lost(found)
+        if given["baseline"] is None:
+            warn_of_lost(found)
         write_baseline(given["write_baseline"], found.issues, found.results)
         warn(f"{given['write_baseline']}: {len(found.issues):,} issues")
-    if given["baseline"] is not None:
-        code = _against_baseline(found, given["baseline"])
     least = given["fail_under"]
-    if least is not None and (found.overall is None or found.overall * 100 < least):
+    if least is not None and (found.overall is None or not found.overall * 100 >= least):  # so for no number too
         from air_executor.fixing.report import percent
 
         warn(f"overall health is {percent(found.overall, least / 100)}, {least:g}% is asked for")
@@ -316,7 +313,7 @@ def _fields(struct: Struct) -> dict[str, Any]:
 def _print_json(value: Any) -> None:
     import msgspec
 
-    print_json(msgspec.to_builtins(value))
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def _place(issue: Issue) -> str:

@@ -14,7 +14,6 @@ from air_executor.fixing.health import Health
 from air_executor.fixing.history import Record
 from air_executor.fixing.html_style import STYLE
 from air_executor.fixing.issue import Issue
-from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
 from air_executor.fixing.report import MODES, OUTCOMES, found_text, lost_lines, overall_line, percent, severities
@@ -298,10 +297,10 @@ def _place(issue: Issue) -> str:
 
 
 def _tests(health: Health) -> Iterator[str]:
-    tests = [test for result in health.results for test in result.tests or ()]
-    if not tests:
+    found = health.tests
+    if found is None:
         return
-    found = measure_tests(tests)
+    tests = [test for result in health.results for test in result.tests or ()]
     yield "<section><h2>Tests</h2><div class='scroll'><table><tr><th>Kind</th>"
     yield "".join(f"<th class='number'>{name}</th>" for name in ("Passed", "Failed", "Skipped", "Pass rate", "Time"))
     for kind in found.kinds:

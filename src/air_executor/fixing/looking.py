@@ -74,6 +74,9 @@ def looking_options(function: F) -> F:
             help="Add what another tool has found, from a SARIF 2.1.0 file; may be repeated.",
         ),
         click.option("--dynamic", is_flag=True, help="Run tests even if static analysis does not pass."),
+        click.option(
+            "--repeat-tests", is_flag=True, help="Run tests three times; judge none that does not always end alike."
+        ),
         trust_option,
         click.option("--static-only", is_flag=True, help="Run none of the project's own code: no tests, no plugins."),
     ):  # fmt: skip
@@ -93,7 +96,7 @@ def target(project: Path | None, config: Path | None) -> tuple[Path, FixingConfi
 
 def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, FixingConfig]:
     """What is wrong with the codebase that the options name."""
-    from air_executor.errors import AirExecutorError, NotFound
+    from air_executor.errors import AirExecutorError
     from air_executor.fixing import health
 
     if given["static_only"] and (given["trust"] or given["dynamic"]):
@@ -101,9 +104,7 @@ def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixing
         raise click.UsageError(f"--static-only and {other} exclude each other")
     if find_spec("lizard") is None:
         raise AirExecutorError("measuring code needs one more package: pip install 'air-executor[fixing]'")
-    for path in given["sarif"]:
-        if not path.is_file():
-            raise NotFound(f"{path}: no such file")
+    _look_at_files(given)
     repository, config = target(project, given["config"])
     mode = mode_of(repository, given["trust"], static_only=given["static_only"])
     with progress() as told:
@@ -115,8 +116,26 @@ def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixing
             use_cache=not given["no_cache"],
             told=told,
             sarif=given["sarif"],
+            repeat_tests=given["repeat_tests"],
         )
     return found, config
+
+
+def _look_at_files(given: dict[str, Any]) -> None:
+    """Refuse what cannot be read or written before anything is run, since that may take long."""
+    from air_executor.errors import NotFound
+    from air_executor.fixing.baseline import read_baseline
+
+    for path in given["sarif"]:
+        if not path.is_file():
+            raise NotFound(f"{path}: no such file")
+    for name in ("baseline", "new_since"):
+        if given.get(name) is not None:
+            read_baseline(given[name])
+    for name in ("html", "write_baseline", "sarif_output"):
+        place = Path(given.get(name) or "-")
+        if not place.absolute().parent.is_dir():
+            raise NotFound(f"{place}: the folder {place.parent} is not there")
 
 
 def mode_of(repository: Path, trusted: bool | None, *, static_only: bool = False) -> Mode:

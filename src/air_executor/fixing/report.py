@@ -11,7 +11,6 @@ import click
 from air_executor.fixing.health import DynamicHealth, Health, StaticHealth
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.languages import languages
-from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.running import DYNAMIC
 from air_executor.observe.wording import clean, duration, number, plural
@@ -248,8 +247,8 @@ def _measures(health: Health) -> Iterator[str]:
 
 
 def _tests(health: Health) -> Iterator[str]:
-    found = measure_tests(test for result in health.results for test in result.tests or ())
-    if not found.tests:
+    found = health.tests
+    if found is None:
         return
     kinds = ", ".join(f"{number(one.tests)} {one.kind} ({percent(one.pass_rate, digits=1)})" for one in found.kinds)
     slow = "".join(f", the slowest {clean(one.id)} ({duration(one.duration_s)})" for one in found.slowest[:1])

@@ -43,8 +43,8 @@ HEALTH: Final = Shape(
         "healthy": "true, false, or null where it cannot be told",
         "healthy_from": "the overall score from which on it is healthy",
         "unknown": "what is not known, and why",
-        "suppressions": "{`entries`: a list of {`form`, `path`, `line`, `rules`, `in_config`}; `counts`: form -> "
-        "number; `unread`}",
+        "suppressions": "{`entries`: a list of {`form`, `path`, `line`, `rules`, `where`, `in_config`}; "
+        "`counts`: form -> number; `unread`}",
         "flaky": "ids of tests that are not judged",
         "formula": "how the scores came about, with the numbers, as lines",
         "tests": "null, or of all tests {`tests`, `passed`, `failed`, `skipped`, `unstable`, `uncollected`, "

@@ -20,6 +20,7 @@ BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
     "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
     "go": "air_executor.fixing.languages.go:GO",
+    "dart": "air_executor.fixing.languages.dart:DART",
     "rust": "air_executor.fixing.languages.rust:RUST",
 }
 

@@ -18,7 +18,7 @@ from air_executor.fixing.outcome import TestEnd, TestResult
 from air_executor.fixing.testing import mark_unstable, unstable_note
 from air_executor.fixing.tools.output import decode_lines, last_words, not_understood, relative
 from air_executor.fixing.tools.programs import folders_up, in_path, inside
-from air_executor.fixing.tools.python import config_files, environment, ini, tool_table
+from air_executor.fixing.tools.python import config_files, environment, ini, installed_version, tool_table
 
 __all__ = ["Pytest", "find_pytest", "measured"]
 
@@ -105,14 +105,15 @@ def find_pytest(project: Project) -> Tool:
                 f"pytest is not installed in the project's environment {home}",
                 f"`{python} -m pip install pytest`",
             )
-        return Tool((str(python), "-m", "pytest"), None, True)
+        return Tool((str(python), "-m", "pytest"), installed_version(python, "pytest"), True)
     program = in_path(project, "pytest")
     if program is not None:
         python = program.resolve().parent / "python"
         if (program.parent / "python").exists():
             python = program.parent / "python"
         if python.exists() and has_module(python, "pytest"):
-            return Tool((str(python), "-m", "pytest"), None, inside(project, program))
+            version = installed_version(python, "pytest")
+            return Tool((str(python), "-m", "pytest"), version, inside(project, program))
         return Tool((str(program),), None, inside(project, program))
     raise CouldNotRun(
         "pytest is not there: the project has no environment (.venv) with it, and neither has PATH",
