@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -190,6 +192,39 @@ def test_html(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> 
     assert "<img" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.py:1:8" in text
     assert text.count('class="overall"') >= 3  # two runs and what explains the colour
+
+
+def test_html_without_a_history(
+    repository: Write, with_tools: Path, fix: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").write_text("a file, where a folder should be\n")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    said = fix("health", repository(WELL), "--static-only", "--html", tmp_path / "report.html")
+    assert said.code == 0
+    assert "the history does not hold this examination" in said.out
+    assert "<circle" in (tmp_path / "report.html").read_text().partition("Score over time")[2].partition("</svg>")[0]
+
+
+def test_progress_is_one_line_that_goes_away(repository: Write, with_tools: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "air_executor", "fix", "health", str(repository(WELL)), "--static-only"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+    shown = b""
+    with contextlib.suppress(OSError):  # what reading the end of a terminal gives
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    assert process.returncode == 0
+    assert "Smart Health Summary" in printed
+    assert "\x1b" not in printed
+    steps = shown.decode().split("\r\x1b[K")
+    assert steps[0] == steps[-1] == ""
+    assert steps[1] == "looking for projects …"
+    assert any("checked, last python/ruff …" in step for step in steps)
+    assert all("\n" not in step and len(step) < 120 for step in steps)
 
 
 def test_trust_is_remembered_until_it_is_withdrawn(repository: Write, with_tools: Path, fix: Any) -> None:

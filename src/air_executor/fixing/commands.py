@@ -297,11 +297,19 @@ def init(project: Path | None, to_stdout: bool) -> None:
 
 
 def _write_html(path: Path, found: Health, config: FixingConfig) -> None:
-    from air_executor.fixing.history import read_history
+    from air_executor.errors import BaseUnusable
+    from air_executor.fixing.history import read_history, record_of
     from air_executor.fixing.html import page
     from air_executor.store.files import write_atomically
 
-    data = page(found, config, read_history(Path(found.repository))).encode("utf-8", "backslashreplace")
+    try:
+        runs = read_history(Path(found.repository))
+    except BaseUnusable as error:  # the report is of today
+        warn(str(error))
+        runs = []
+    if not any(run.at == found.at for run in runs):
+        runs.append(record_of(found))
+    data = page(found, config, runs).encode("utf-8", "backslashreplace")
     write_atomically(path, data, mode=0o644)
     warn(f"{path}: {len(data):,} bytes")
 

@@ -309,7 +309,7 @@ def _tests(health: Health) -> Iterator[str]:
         yield f"</tr><tr><td>{kind.kind}</td>{numbers}"
     yield "</tr></table></div>"
     if health.flaky:
-        yield _quiet(f"{number(len(health.flaky))} are not judged, since their names differ from run to run")
+        yield _quiet(f"{number(len(health.flaky))} are not judged, since they differ from run to run")
     yield "<h2 class='more'>The slowest</h2><div class='scroll'><table>"
     for test in sorted(tests, key=lambda one: (-one.duration_s, one.id))[:ROWS]:
         colour = "bad" if test.end in ("failed", "error") else ""
