@@ -115,7 +115,7 @@ class GoTest(GoCheck):
             if wanted is not None:
                 raise CouldNotRun("none of the tests that were asked for is there", MEND)
             raise CouldNotRun("go found no tests", "write some, or mend the constraints of the files that hold them")
-        early = sorted({one.package for one in packages if "panic: " in "".join(one.output)})
+        early = sorted({one.package for one in told if one.end == "fail" and "panic: " in "".join(one.output)})
         note = (
             f"packages whose tests ended early, so that some may not have run: {', '.join(early)}" if early else None
         )
