@@ -163,6 +163,7 @@ def test_packages_whose_tests_do_not_come_to_their_end(checked: Checked, tmp_pat
         ("test-failed", "panics/p_test.go", 12),
         ("build-failed", "setup/s.go", 3),
     ]
+    assert "panic: 7 [recovered, repanicked]" in {issue.message for issue in result.issues}
     assert "ended early" in (result.note or "")
     assert "example.org/m/panics" in (result.note or "")
     coverage = checked("go-cover", {}, reads=tmp_path / "go-test")
@@ -333,3 +334,24 @@ def test_vet_of_older_versions(
     result = run_check(project_of(place, "go"), "go-vet", tmp_path / "run")
     assert result.outcome == "findings", result.reason
     assert found(result) == [("printf", "ok.go", 8)] + ([("compile-error", "t.go", 7)] if code else [])
+
+
+def test_tests_of_older_versions(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Recorded from Go 1.21.13, which tells what it cannot build in a line of text and in standard error."""
+    place = repository({"go.mod": MODULE, "bt/a_test.go": "package bt\n", "ok/ok_test.go": "package ok\n"})
+    event = '{"Time":"2026-11-20T19:30:10.668422268Z","Action":"%s","Package":"example.org/m/ok"%s}\n'
+    (tmp_path / "told").write_text(
+        "FAIL\texample.org/m/bt [build failed]\n"
+        + event % ("start", "")
+        + event % ("run", ',"Test":"TestOne"')
+        + event % ("pass", ',"Test":"TestOne","Elapsed":0.01')
+        + event % ("pass", ',"Elapsed":0.01')
+    )
+    said = "# example.org/m/bt [example.org/m/bt.test]\\nbt/a_test.go:3:28: undefined: undefined1"
+    answer = 'case "$*" in version) echo "go version go1.21.13 linux/amd64"; exit;; esac'
+    program(tmp_path / "bin" / "go", f"#!/bin/sh\n{answer}\ncat {tmp_path}/told\nprintf '{said}\\n' >&2\nexit 1\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{SYSTEM_PATH}")
+    result = run_check(project_of(place, "go"), "go-test", tmp_path / "run")
+    assert ends(result) == {"ok::TestOne": "passed", "bt::": "error"}
+    assert found(result) == [("build-failed", "bt/a_test.go", 3)]
+    assert result.issues[0].message == "undefined: undefined1"
