@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from air_executor.fixing.check import Selection
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import Options, skipped_checks
+from air_executor.fixing.running import Options, run_checks, skipped_checks
 from air_executor.fixing.tools.go import find_go, folder_of, module_path, work_members
 from tests.fixing.conftest import SYSTEM_PATH, Write, program, project_of, run_check
 
@@ -355,3 +357,38 @@ def test_tests_of_older_versions(repository: Write, tmp_path: Path, monkeypatch:
     assert ends(result) == {"ok::TestOne": "passed", "bt::": "error"}
     assert found(result) == [("build-failed", "bt/a_test.go", 3)]
     assert result.issues[0].message == "undefined: undefined1"
+
+
+def test_more_files_than_a_command_line_holds(checked: Checked, repository: Write):
+    folder = "/".join(["a_rather_long_name_of_a_folder" * 6] * 3)
+    files: dict[str, str | bytes] = {f"{folder}/f{number}.go": "package f\n" for number in range(4_000)}
+    files |= {"go.mod": MODULE, f"{folder}/z.go": "package  f\n", "a b.go": "package  f\n"}
+    result = checked("gofmt", files)
+    assert found(result) == [("unformatted", "a b.go", 0), ("unformatted", f"{folder}/z.go", 0)]
+    assert sum(len(path) for path in files) > 2_100_000
+
+
+def test_all_checks_as_a_job(repository: Write, go_cache: Path, with_tools: Path, tmp_path: Path):
+    """In the sandbox, which is what an unknown repository gets; what is known is not asked again."""
+    place = repository(
+        {
+            "go.mod": MODULE,
+            "a.go": "package m\n\nfunc One() int { return 1 }\n\nfunc Two() int { return 2 }\n",
+            "a_test.go": 'package m\n\nimport "testing"\n\nfunc TestOne(t *testing.T) { One() }\n',
+        }
+    )
+    name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
+    go_cache.with_name("shared").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "kept" / "tools" / name).mkdir(parents=True)
+    (tmp_path / "kept" / "tools" / name / "shared-sandbox").symlink_to(go_cache.with_name("shared"))
+    before = sorted(place.rglob("*"))
+    for cached in (False, True):
+        began = time.monotonic()
+        results = run_checks(find_projects(place), Options(mode="sandbox"), folder=tmp_path / "kept")
+        assert [
+            (result.check, result.outcome, result.cached) for result in results if "metrics" not in result.check
+        ] == [(f"go/{check}", "ok", cached) for check in ("go-build", "go-vet", "gofmt", "go-test", "go-cover")]
+        assert not cached or time.monotonic() - began < 2
+        (coverage,) = (result.coverage for result in results if result.coverage is not None)
+        assert [(file.path, file.lines, file.missing) for file in coverage.files] == [("a.go", 2, (5,))]
+    assert sorted(place.rglob("*")) == before
