@@ -87,8 +87,8 @@ def run(place: Path, go_cache: Path, kept: Path, mode: Mode) -> list[CheckResult
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     (kept / "tools" / name).mkdir(parents=True, exist_ok=True)
     go_cache.with_name("shared").mkdir(parents=True, exist_ok=True)
-    if not (kept / "tools" / name / "shared").exists():
-        (kept / "tools" / name / "shared").symlink_to(go_cache.with_name("shared"))
+    for shared in ("shared", "shared-sandbox"):
+        (kept / "tools" / name / shared).symlink_to(go_cache.with_name("shared"))
     options = Options(mode=mode, kinds=STATIC)
     return run_checks(find_projects(place), options, folder=kept)
 

@@ -80,7 +80,8 @@ class Run:
         self.home = self.folder / "home"
         self.cache = Path(spec.cache)
         self.copy: Path | None = None
-        self.shared = self.cache.with_name("shared")
+        # What code in the sandbox has written there is not used outside it, when the repository is trusted later.
+        self.shared = self.cache.with_name("shared-sandbox" if spec.sandboxed else "shared")
         for folder in (self.out, self.home / "tmp", self.cache):
             folder.mkdir(parents=True, exist_ok=True)
 

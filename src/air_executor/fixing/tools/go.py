@@ -155,7 +155,7 @@ def located(lines: Iterable[str]) -> Iterator[Located]:
     last: Located | None = None
     for line in lines:
         if line.startswith(("\t", "    ")) and last is not None:
-            last = Located(last.path, last.line, last.column, f"{last.message}; {line.strip()}")
+            last = Located(last.path, last.line, last.column, f"{last.message}\n{line.strip()}")
             continue
         if last is not None:
             yield last
@@ -174,9 +174,9 @@ def compile_issues(project: Project, tool: str, messages: Iterable[Located]) -> 
         path = relative(project, message.path)
         if path is None:
             continue
-        first, _, rest = message.message.partition("; ")
+        first, *rest = message.message.split("\n")
         code = CODE.search(first)
-        text = CODE.sub("", first) + (f"; {rest}" if rest else "")
+        text = " ".join((CODE.sub("", first), *rest))
         issue = Issue(
             tool=tool,
             rule=code[1] if code else COMPILE_ERROR,

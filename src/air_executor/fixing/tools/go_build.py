@@ -98,7 +98,7 @@ class GoBuild(GoCheck):
         return issues
 
     def _unloaded(self, project: Project, package: Package, pos: str, text: str, run: ToolRun) -> Issue:
-        place = next(located([f"{pos}: "]), None) if pos else None
+        place = next(located([f"{pos}: error"]), None) if pos else None
         if place is None:
             place = Located(self._some_file(project, package, run), 0, 0, "")
         path = relative(project, place.path)

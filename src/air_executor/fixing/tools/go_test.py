@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, Final
 
+import msgspec
 from msgspec import Struct
 
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Selection, Tool, ToolRun
@@ -15,12 +16,13 @@ from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.outcome import TestEnd, TestResult
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.go import GoCheck, compile_issues, folder_of, located
-from air_executor.fixing.tools.output import check_exit, decode_lines, last_words, not_understood
+from air_executor.fixing.tools.output import check_exit, last_words, not_understood
 
 __all__ = ["Event", "GoTest", "read_events"]
 
 MEND: Final = "run `go test ./...` by hand in the module's folder"
 PLACE: Final = re.compile(r"\s+(\S[^:]*\.go):(\d+): ?(.*)")
+UNBUILT: Final = re.compile(rb"FAIL\t(\S.*) \[(?:build|setup) failed\]")
 FRAME: Final = re.compile(r"(?:=== |\s*--- |FAIL\b|PASS\b|ok\s|coverage:|exit status \d)")
 ENDS: Final[dict[str, TestEnd]] = {"pass": "passed", "fail": "failed", "skip": "skipped"}
 
@@ -55,7 +57,7 @@ def read_events(tool: str, run: ToolRun) -> list[Ran]:
     """Packages and tests in the order in which they began; what building said stands with the package."""
     told: dict[tuple[str, str], Ran] = {}
     builds: dict[str, list[str]] = {}
-    for event in decode_lines(tool, run, Event, run.outputs.get("stdout") if tool != GoTest.name else None):
+    for event in _events(tool, run, run.stdout if tool == GoTest.name else run.outputs.get("stdout")):
         if event.action == "build-output":
             builds.setdefault(event.import_path, []).append(event.output)
         if not event.package:
@@ -69,6 +71,19 @@ def read_events(tool: str, run: ToolRun) -> list[Ran]:
         if one.failed_build:
             one.output += builds.get(one.failed_build, [])
     return list(told.values())
+
+
+def _events(tool: str, run: ToolRun, content: Path | None) -> Iterator[Event]:
+    decoder = msgspec.json.Decoder(Event)
+    for line in content.read_bytes().split(b"\n") if content is not None else ():
+        if found := UNBUILT.fullmatch(line):  # so up to version 1.23, and what is wrong stands in standard error
+            yield Event("output", found[1].decode(errors="replace"), output=line.decode(errors="replace"))
+            yield Event("fail", found[1].decode(errors="replace"))
+        elif line.strip():
+            try:
+                yield decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise not_understood(tool, run, f"the line {line[:60]!r}: {error}") from None
 
 
 class GoTest(GoCheck):
@@ -115,7 +130,7 @@ class GoTest(GoCheck):
             if wanted is not None:
                 raise CouldNotRun("none of the tests that were asked for is there", MEND)
             raise CouldNotRun("go found no tests", "write some, or mend the constraints of the files that hold them")
-        early = sorted({one.package for one in packages if "panic: " in "".join(one.output)})
+        early = sorted({one.package for one in told if one.end == "fail" and "panic: " in "".join(one.output)})
         note = (
             f"packages whose tests ended early, so that some may not have run: {', '.join(early)}" if early else None
         )
@@ -203,7 +218,8 @@ class _Reading:
         path, line, column, message = self._place(one, said)
         rule = "test-failed" if result.end == "failed" else "test-error"
         if not one.test:
-            rule = "build-failed" if one.failed_build or "[build failed]" in "".join(one.output) else "package-failed"
+            unbuilt = one.failed_build or UNBUILT.search("".join(one.output).encode())
+            rule = "build-failed" if unbuilt else "package-failed"
         return Issue(
             tool=GoTest.name,
             rule=rule,
@@ -235,7 +251,9 @@ class _Reading:
             if found and path in inside:
                 return path, int(found[2]), 0, found[3] or "failed"
         path, number = _declared(self._project, inside, one.test.partition("/")[0])
-        return path or (inside or [folder])[0], number, 0, " ".join(line.strip() for line in said)[:300]
+        worst = next((line for line in said if line.startswith(("panic: ", "fatal error: "))), "")
+        message = worst or " ".join(line.strip() for line in said)[:300]
+        return path or (inside or [folder])[0], number, 0, message
 
 
 def _declared(project: Project, paths: Iterable[str], name: str) -> tuple[str, int]:

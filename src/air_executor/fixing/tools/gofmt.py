@@ -14,7 +14,10 @@ __all__ = ["Gofmt"]
 
 CANARY: Final = "canary.go"
 """A file that is not formatted: gofmt says nothing when all is well, so it is seen at work by this one."""
-SCRIPT: Final = 'exec "$("$0" env GOROOT)/bin/gofmt" -l -e "$@"'
+SCRIPT: Final = 'exec xargs -0 -s 1500000 -a "$1" "$("$0" env GOROOT)/bin/gofmt" -l -e "$2"'
+"""gofmt takes no list in a file, and a command line ends somewhere; so xargs starts it, mostly once."""
+UNREADABLE: Final = 123
+"""What xargs makes of gofmt's 2."""
 
 
 class Gofmt(GoCheck):
@@ -34,13 +37,13 @@ class Gofmt(GoCheck):
         start = 0 if project.root == "." else len(project.root) + 1
         names = [f"./{path[start:]}" for path in _formatted(project)]
         return Command(
-            argv=("/bin/sh", "-c", SCRIPT, tool.argv[0], f"{{out}}/{CANARY}", *names),
+            argv=("/bin/sh", "-c", SCRIPT, tool.argv[0], "{out}/files", f"{{out}}/{CANARY}"),
             cwd=project.path,
-            inputs={CANARY: "package  canary\n"},
+            inputs={CANARY: "package  canary\n", "files": "".join(f"{name}\0" for name in names)},
         )
 
     def parse(self, project: Project, run: ToolRun) -> Findings:
-        check_exit(self.name, run, {0, 2}, "run `gofmt -l .` by hand")
+        check_exit(self.name, run, {0, UNREADABLE}, "run `gofmt -l .` by hand")
         listed = run.stdout.read_text("utf-8", "surrogateescape").split("\n")[:-1]
         if not any(name.endswith(f"/{CANARY}") for name in listed):
             raise not_understood(self.name, run, "it does not see what is not formatted")
@@ -62,10 +65,10 @@ class Gofmt(GoCheck):
             elif not name.endswith(f"/{CANARY}"):
                 raise not_understood(self.name, run, f"the line {name[:80]!r}")
         broken = []
-        if run.exit_code == 2:
+        if run.exit_code == UNREADABLE:
             said = run.stderr.read_text("utf-8", "surrogateescape").split("\n")
             broken = [issue for issue in compile_issues(project, self.name, located(said)) if issue.path in asked]
-        if (run.exit_code == 2) != bool(broken):
+        if (run.exit_code == UNREADABLE) != bool(broken):
             raise not_understood(self.name, run, "its exit code does not go with what it told")
         return Findings(issues=issues + broken)
 
