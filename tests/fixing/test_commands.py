@@ -164,14 +164,14 @@ def test_baseline(repository: Write, with_tools: Path, fix: Any, tmp_path: Path)
     assert against().code == 3
     assert fix("health", folder, "--dynamic", "--write-baseline", known).code == 0
     said = against()
-    assert (said.code, "0 new issues, 0 are gone" in said.err) == (0, True), said.err
+    assert (said.code, "0 new issues, 0 gone" in said.err) == (0, True), said.err
     assert "python/pytest in . was not run now as it was then" in said.err
 
     repository({"cart.py": "# one\n# more\n" + CART, "sub dir/more.py": "import sys\nimport json\n"})
     said = against()
     assert said.code == 1
     assert "new: sub dir/more.py:2:8: F401: " in said.err
-    assert "1 new issues, 1 are gone" in said.err
+    assert "1 new issue, 1 gone" in said.err
     assert (
         fix("issues", folder, "--static-only", "--new-since", known, "--json").value["issues"][0]["path"]
         == "sub dir/more.py"
@@ -306,6 +306,8 @@ def test_sarif_out_and_in(repository: Write, with_tools: Path, fix: Any, tmp_pat
     assert fix("issues", folder, "--static-only", "--sarif-output", place).code == 0
     runs = json.loads(place.read_bytes())["runs"]
     assert sorted(one["ruleId"] for run in runs for one in run["results"]) == ["F401", "F401", "F401", "F821"]
+    to_stdout = fix("issues", folder, "--static-only", "--sarif-output", "-")
+    assert json.loads(to_stdout.out)["runs"] == runs
     clean = repository({**WELL, "sub dir/more.py": ILL["sub dir/more.py"]}, "other")
     value = fix("issues", clean, "--static-only", "--sarif", place, "--rule", "F*", "--json").value
     assert places(value)["F821", "cart.py", 9] == 1
@@ -349,6 +351,7 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("health", "project", "--write-baseline", "no/known.json"), 3, "no/known.json"),
         (("health", "project", "--baseline", "bad.yaml"), 2, "bad.yaml: not a baseline"),
         (("issues", "project", "--sarif-output", "no/out.sarif"), 3, "no/out.sarif"),
+        (("issues", "project", "--sarif-output", "-", "--json"), 2, "both are for standard output"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),
