@@ -12,12 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from air_executor.cli import main
 from air_executor.fixing import trust
 from air_executor.fixing.config import PLACE
-from air_executor.fixing.listing import selected
+from air_executor.fixing.listing import by_file, selected
 from air_executor.fixing.shapes import FLAKY, HEALTH, ISSUES, PLAN
 from tests.fixing.conftest import Write, program
 from tests.fixing.healths import issue
@@ -263,6 +264,22 @@ def test_issues(repository: Write, with_tools: Path, fix: Any) -> None:
     assert fix("issues", folder, "--static-only", "--rule", "F8*").out.splitlines()[-1].startswith("1 of 4 issues")
 
 
+def test_on_a_terminal_issues_stand_below_their_files() -> None:
+    found = [
+        issue("F401", "cart.py", 1, safe_fix=True, message="word " * 30),
+        issue("too-long", "cart.py", 0, column=0, tool="metrics", severity="warning", message="301 lines"),
+        issue("F821", f"{'deep/' * 30}more.py", 12, column=7, message="short"),
+    ]
+    lines = [click.unstyle(line) for line in by_file(found, 60)]
+    assert lines[0] == "cart.py"
+    assert lines[1].startswith("   1:1  error    ruff F401         fix  word word ")
+    assert lines[1].endswith("…")
+    assert len(lines[1]) <= 60
+    assert lines[2] == "        warning  metrics too-long       301 lines"
+    assert lines[3:] == [f"{'deep/' * 30}more.py", "  12:7  error    ruff F821              short"]
+    assert list(by_file([], 60)) == []
+
+
 LISTED = [
     issue("F401", "cart.py", 1),
     issue("F821", "cart.py", 9),
@@ -410,6 +427,7 @@ def test_an_empty_folder_is_not_healthy(tmp_path: Path, with_tools: Path, fix: A
 
 TURNS = """
 import pathlib, random, time
+import click
 import pytest
 
 MARK = pathlib.Path(__file__).with_name("turn")
