@@ -19,7 +19,7 @@ from tests.acceptance.command_line import COMMAND, air_executor, environment, wr
 ROOT = Path(__file__).parents[2]
 
 
-GROUPS = {"dags": ["sync"], "fix": ["health", "issues", "plan", "doctor", "init"]}
+GROUPS = {"dags": ["sync"], "fix": ["health", "issues", "plan", "flaky", "doctor", "init"]}
 BELOW = [f"{group} {name}" for group, names in GROUPS.items() for name in names]
 NAMES = [*(name for name in COMMANDS if name not in GROUPS), *BELOW]
 WITHOUT_BASE = {"completion", *BELOW}
@@ -68,7 +68,7 @@ def test_every_command_has_help_and_base(name: str) -> None:
 
 def test_reading_commands_print_json() -> None:
     names = ("status", "list", "watch", "tasks", "logs", "events", "config", "doctor", "prune", "dags sync")
-    for name in (*names, "fix health", "fix issues", "fix plan", "fix doctor"):
+    for name in (*names, "fix health", "fix issues", "fix plan", "fix flaky", "fix doctor"):
         assert getattr(command(name).callback, "json_shapes", None), name
 
 

@@ -61,6 +61,12 @@ def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return NODE_TOOLS / "node_modules"
 
 
+@pytest.fixture(scope="session")
+def go_cache() -> Path:
+    """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
+    return ROOT / ".venv" / "fixing-cache" / "go"
+
+
 @pytest.fixture(autouse=True)
 def private_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the user's cache nor his configuration nor what is kept of his projects is touched."""
@@ -140,9 +146,11 @@ def run_check(
     timeout_s: float = 60.0,
     reads: Path | None = None,
     tool: Tool | None = None,
+    cache: Path | None = None,
 ) -> CheckResult:
     """One check as its task runs it, in this process; a tool that cannot be found gives the result it would have.
-    `tool`: what to run instead of the one that is found."""
+    `tool`: what to run instead of the one that is found. `cache`: one that stays, beside which lies what checks
+    share."""
     check = check_named(project.language, name)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -163,7 +171,7 @@ def run_check(
         project=str(folder / "project.json"),
         tool=tool,
         folder=str(folder),
-        cache=str(folder / "cache"),
+        cache=str(cache or folder / "cache"),
         reads=str(reads) if reads is not None else None,
         result=str(folder / "result.json"),
         sandboxed=sandboxed,

@@ -7,6 +7,7 @@ from typing import Any
 from air_executor.fixing.health import DynamicHealth, Health, ProjectSummary, Quality, StaticHealth
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult, Coverage, TestResult
 from air_executor.fixing.running import Skipped
 from air_executor.fixing.suppressions import Ledger, Suppression
@@ -104,7 +105,7 @@ def health(**changed: Any) -> Health:
         score=None,
         threshold=0.6,
         passed=None,
-        unknown=("how many errors there are: python/mypy could not run",),
+        unknown=("python/mypy could not run: mypy is not there: neither the project nor PATH has it",),
     )
     dynamic = DynamicHealth(
         tests=4, passed=2, failed=1, skipped=1, unstable=0, pass_rate=2 / 3, covered=712, lines=1_000, coverage=0.712,
@@ -129,7 +130,7 @@ def health(**changed: Any) -> Health:
         "overall": None,
         "healthy": None,
         "healthy_from": 0.8,
-        "unknown": static.unknown,
+        "unknown": (*static.unknown, "no analyser applies to go in tools"),
         "suppressions": Ledger(
             entries=(
                 Suppression(form="noqa", path="src/a.py", line=4, rules=("F401",)),
@@ -139,4 +140,6 @@ def health(**changed: Any) -> Health:
         ),
         "formula": ("dynamic = 0.7 × pass rate 0.667 + 0.3 × coverage 0.712 = 0.680",),
     }
-    return Health(**(given | changed))
+    given |= changed
+    tests = [test for result in given["results"] for test in result.tests or ()]
+    return Health(tests=measure_tests(tests) if tests else None, **given)

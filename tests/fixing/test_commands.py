@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from air_executor.cli import main
 from air_executor.fixing import trust
 from air_executor.fixing.config import PLACE
-from air_executor.fixing.listing import selected
-from air_executor.fixing.shapes import HEALTH, ISSUES, PLAN
+from air_executor.fixing.listing import by_file, selected
+from air_executor.fixing.shapes import FLAKY, HEALTH, ISSUES, PLAN
 from tests.fixing.conftest import Write, program
 from tests.fixing.healths import issue
 
@@ -126,6 +130,7 @@ def test_fail_under(repository: Write, with_tools: Path, fix: Any) -> None:
     said = fix("health", folder, "--static-only", "--fail-under", f"{overall + 1:.2f}")
     assert said.code == 1
     assert "is asked for" in said.err
+    assert fix("health", folder, "--static-only", "--fail-under", "nan").code == 1
 
 
 def test_what_could_not_run_is_never_good_enough(
@@ -135,7 +140,7 @@ def test_what_could_not_run_is_never_good_enough(
     bin_folder = folder.parent / "bin"
     program(
         bin_folder / "mypy",
-        '#!/bin/sh\ncase "$*" in *version*) echo mypy 1.0.0; exit;; esac\necho lost >&2; exit 70\n',
+        '#!/bin/sh\ncase "$*" in *version*) echo mypy 2.4.1; exit;; esac\necho lost >&2; exit 70\n',
     )
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     said = fix("health", folder, "--fail-under", "0")
@@ -160,14 +165,14 @@ def test_baseline(repository: Write, with_tools: Path, fix: Any, tmp_path: Path)
     assert against().code == 3
     assert fix("health", folder, "--dynamic", "--write-baseline", known).code == 0
     said = against()
-    assert (said.code, "0 new issues, 0 are gone" in said.err) == (0, True), said.err
+    assert (said.code, "0 new issues, 0 gone" in said.err) == (0, True), said.err
     assert "python/pytest in . was not run now as it was then" in said.err
 
     repository({"cart.py": "# one\n# more\n" + CART, "sub dir/more.py": "import sys\nimport json\n"})
     said = against()
     assert said.code == 1
     assert "new: sub dir/more.py:2:8: F401: " in said.err
-    assert "1 new issues, 1 are gone" in said.err
+    assert "1 new issue, 1 gone" in said.err
     assert (
         fix("issues", folder, "--static-only", "--new-since", known, "--json").value["issues"][0]["path"]
         == "sub dir/more.py"
@@ -188,6 +193,39 @@ def test_html(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> 
     assert "<img" not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.py:1:8" in text
     assert text.count('class="overall"') >= 3  # two runs and what explains the colour
+
+
+def test_html_without_a_history(
+    repository: Write, with_tools: Path, fix: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").write_text("a file, where a folder should be\n")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    said = fix("health", repository(WELL), "--static-only", "--html", tmp_path / "report.html")
+    assert said.code == 0
+    assert "the history does not hold this examination" in said.out
+    assert "<circle" in (tmp_path / "report.html").read_text().partition("Score over time")[2].partition("</svg>")[0]
+
+
+def test_progress_is_one_line_that_goes_away(repository: Write, with_tools: Path) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "air_executor", "fix", "health", str(repository(WELL)), "--static-only"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+    shown = b""
+    with contextlib.suppress(OSError):  # what reading the end of a terminal gives
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    assert process.returncode == 0
+    assert "Smart Health Summary" in printed
+    assert "\x1b" not in printed
+    steps = shown.decode().split("\r\x1b[K")
+    assert steps[0] == steps[-1] == ""
+    assert steps[1] == "looking for projects …"
+    assert any("checked, last python/ruff …" in step for step in steps)
+    assert all("\n" not in step and len(step) < 120 for step in steps)
 
 
 def test_trust_is_remembered_until_it_is_withdrawn(repository: Write, with_tools: Path, fix: Any) -> None:
@@ -212,6 +250,7 @@ def test_issues(repository: Write, with_tools: Path, fix: Any) -> None:
     folder = repository(ILL)
     said = fix("issues", folder, "--static-only")
     assert said.code == 0
+    assert said.err == "air-executor: left out: python/pytest, python/coverage: it runs code of the repository\n"
     lines = said.out.splitlines()
     assert lines[0].split() == ["PLACE", "SEVERITY", "TOOL", "RULE", "FIX", "MESSAGE"]
     assert len(lines) == 6
@@ -223,6 +262,22 @@ def test_issues(repository: Write, with_tools: Path, fix: Any) -> None:
     assert value.keys() == ISSUES.keys.keys()
     assert (len(value["issues"]), value["total"]) == (2, 4)
     assert fix("issues", folder, "--static-only", "--rule", "F8*").out.splitlines()[-1].startswith("1 of 4 issues")
+
+
+def test_on_a_terminal_issues_stand_below_their_files() -> None:
+    found = [
+        issue("F401", "cart.py", 1, safe_fix=True, message="word " * 30),
+        issue("too-long", "cart.py", 0, column=0, tool="metrics", severity="warning", message="301 lines"),
+        issue("F821", f"{'deep/' * 30}more.py", 12, column=7, message="short"),
+    ]
+    lines = [click.unstyle(line) for line in by_file(found, 60)]
+    assert lines[0] == "cart.py"
+    assert lines[1].startswith("   1:1  error    ruff F401         fix  word word ")
+    assert lines[1].endswith("…")
+    assert len(lines[1]) <= 60
+    assert lines[2] == "        warning  metrics too-long       301 lines"
+    assert lines[3:] == [f"{'deep/' * 30}more.py", "  12:7  error    ruff F821              short"]
+    assert list(by_file([], 60)) == []
 
 
 LISTED = [
@@ -255,11 +310,21 @@ def test_filters(rules: list[str], paths: list[str], severity: str, left: list[i
     assert selected(LISTED, rules, paths, severity) == [LISTED[number] for number in left]
 
 
+def test_sarif_that_cannot_be_read_is_told(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
+    place = tmp_path / "bad.sarif"
+    place.write_text("{")
+    said = fix("health", repository(WELL), "--static-only", "--sarif", place, "--fail-under", "0")
+    assert said.code == 1
+    assert re.search(r"could not run: .*bad\.sarif", said.out), said.out
+
+
 def test_sarif_out_and_in(repository: Write, with_tools: Path, fix: Any, tmp_path: Path) -> None:
     folder, place = repository(ILL), tmp_path / "out.sarif"
     assert fix("issues", folder, "--static-only", "--sarif-output", place).code == 0
     runs = json.loads(place.read_bytes())["runs"]
     assert sorted(one["ruleId"] for run in runs for one in run["results"]) == ["F401", "F401", "F401", "F821"]
+    to_stdout = fix("issues", folder, "--static-only", "--sarif-output", "-")
+    assert json.loads(to_stdout.out)["runs"] == runs
     clean = repository({**WELL, "sub dir/more.py": ILL["sub dir/more.py"]}, "other")
     value = fix("issues", clean, "--static-only", "--sarif", place, "--rule", "F*", "--json").value
     assert places(value)["F821", "cart.py", 9] == 1
@@ -299,7 +364,11 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("issues", "project", "--severity", "bad"), 2, "bad"),
         (("issues", "project", "--new-since", "no.json"), 3, "no.json: no such baseline"),
         (("health", "project", "--sarif", "no.sarif"), 3, "no.sarif"),
-        (("health", "project", "--sarif", "bad.yaml"), 2, "bad.yaml"),
+        (("health", "project", "--html", "no/report.html"), 3, "no/report.html: the folder no is not there"),
+        (("health", "project", "--write-baseline", "no/known.json"), 3, "no/known.json"),
+        (("health", "project", "--baseline", "bad.yaml"), 2, "bad.yaml: not a baseline"),
+        (("issues", "project", "--sarif-output", "no/out.sarif"), 3, "no/out.sarif"),
+        (("issues", "project", "--sarif-output", "-", "--json"), 2, "both are for standard output"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),
@@ -352,3 +421,53 @@ def test_an_empty_folder_is_not_healthy(tmp_path: Path, with_tools: Path, fix: A
     assert said.code == 1
     assert "no project of a known language" in said.out
     assert "Overall health: not known" in said.out
+
+
+# ---- flaky -----------------------------------------------------------------------------------------
+
+TURNS = """
+import pathlib, random, time
+import click
+import pytest
+
+MARK = pathlib.Path(__file__).with_name("turn")
+
+
+def test_every_other_time():
+    before = MARK.exists()
+    MARK.unlink() if before else MARK.touch()
+    assert before
+
+
+def test_steady():
+    pass
+
+
+@pytest.mark.parametrize("at", [time.time_ns()])
+def test_named_by_the_clock(at):
+    pass
+"""
+
+
+def test_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
+    folder = repository({"pyproject.toml": PYPROJECT, "test_turns.py": TURNS})
+    said = fix("flaky", folder, "--trust", "--json", "--seed", "7")
+    value = said.value
+    assert said.code == 1
+    assert value.keys() == FLAKY.keys.keys()
+    assert value["seed"] == 7
+    (differing,) = value["flaky"]
+    assert (differing["check"], differing["id"]) == ("python/pytest", "test_turns.py::test_every_other_time")
+    assert set(differing["ends"]) == {"passed", "failed"}
+    assert len(value["unstable"]) == 1
+    assert value["incomplete"] == []
+    said = fix("flaky", folder)
+    assert said.code == 1
+    assert "test_turns.py::test_every_other_time" in said.out
+    assert said.out.splitlines()[-1].startswith("1 of 3 tests did not always end alike, 1 have no steady name (seed ")
+
+
+def test_no_test_is_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
+    said = fix("flaky", repository(WELL))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("0 of 1 test did not always end alike, 0 have no steady name")

@@ -51,7 +51,8 @@ def test_the_template_names_every_key_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing\n", "health_check:\n", "{}", "﻿health_check: {}", "languages: {python: }"]
+    "text",
+    ["", "# nothing", "health_check:", "{}", "\ufeffredis:", "health_check: {weights: }", "languages: {python: }"],
 )
 def test_what_is_not_said_is_as_by_default(text: str, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
@@ -74,6 +75,7 @@ def test_the_known_place_is_found(repository: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("foo:", "unknown key 'foo' (known: air_executor, "),
         ("helth_check: {}", "unknown key 'helth_check' (did you mean 'health_check'?)"),
         (
             "health_check: {complexity: 3}",

@@ -14,6 +14,7 @@ from air_executor.errors import InvalidInput
 from air_executor.events import AttemptExited, AttemptStarted
 from air_executor.fixing.batches import plan
 from air_executor.fixing.choice import chosen_projects
+from air_executor.fixing.completion import unmet
 from air_executor.fixing.config import FixingConfig, load_target, parse_config
 from air_executor.fixing.health import Health, examine
 from air_executor.fixing.issue import Issue, with_fingerprints
@@ -25,9 +26,6 @@ FOR_RUNS = {
     "circuit_breaker.max_consecutive_failures",
     "circuit_breaker.max_duration_hours",
     "circuit_breaker.max_total_runs",
-    "completion_criteria.build_passes",
-    "completion_criteria.max_lint_errors",
-    "completion_criteria.min_test_pass_rate",
     "completion_criteria.stability_runs",
     "redis.db",
     "redis.host",
@@ -95,7 +93,7 @@ def test_batches_change(change: dict[str, object]) -> None:
         if section == "batch_sizes":
             others = [[batch.id for batch in of if f"{batch.phase}_fixes" != name] for of in (changed, usual)]
             assert others[0] == others[1]
-            assert max(len(batch.issues) for batch in changed if f"{batch.phase}_fixes" == name) == 7
+            assert max(len(batch.issues) for batch in changed if f"{batch.phase}_fixes" == name) <= 7
 
 
 # Health.
@@ -231,6 +229,26 @@ def test_an_analysis_without_errors_has_a_weight_of_its_own(shop: Path, one_cach
     assert found[0].static.score != found[1].static.score
 
 
+COMPLETE: list[dict[str, object]] = [
+    {"completion_criteria__build_passes": False},
+    {"completion_criteria__max_lint_errors": 2},
+    {"completion_criteria__min_test_pass_rate": 0.5},
+]
+
+
+def test_what_is_left_to_do_changes(shop: Path, one_cache: Path) -> None:
+    (shop / "broken.py").write_text("def\n")
+    try:
+        found = examine(shop, FixingConfig(), mode="trusted", dynamic=True)
+    finally:
+        (shop / "broken.py").unlink()
+
+    usual = unmet(found, FixingConfig().completion_criteria)
+    assert [clause.partition(" find ")[0] for clause in usual[:2]] == ["compilers and type checkers", "linters"]
+    for change in COMPLETE:
+        assert unmet(found, config_with(**change).completion_criteria) != usual
+
+
 @pytest.mark.parametrize(
     ("key", "check"),
     [("health_check__static_timeout", "python/ruff"), ("health_check__test_timeout", "python/pytest")],
@@ -318,7 +336,7 @@ def test_every_key_is_tried() -> None:
     config = parse("redis: {}\nlanguages: {python: {}}")
     raw = msgspec.to_builtins(config)
     raw["languages"]["python"] = raw["languages"].pop("each")["python"]
-    tried = {key.replace("__", ".") for change in (*BATCHES, *HEALTH, *LOOKED_AT) for key in change}
+    tried = {key.replace("__", ".") for change in (*BATCHES, *HEALTH, *COMPLETE, *LOOKED_AT) for key in change}
 
     assert leaves(raw) == tried | IN_TESTS_OF_THEIR_OWN | FOR_RUNS
     assert not (tried | IN_TESTS_OF_THEIR_OWN) & FOR_RUNS

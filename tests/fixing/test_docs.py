@@ -61,7 +61,7 @@ def test_the_page_runs(tmp_path: Path, env: dict[str, str]) -> None:
             assert re.fullmatch(pattern, done.stdout), f"line {block.line}:\n{done.stdout}"
         else:
             assert block.language == "text", block
-    assert outputs == 1
+    assert outputs == 2
 
 
 def test_the_languages_are_those_there_are() -> None:

@@ -79,7 +79,10 @@ def test_the_projects_own_tools_come_first(
     program(folder / ".venv" / "bin" / "ruff", "#!/bin/sh\necho ruff 99.1.0\n")
     program(folder / ".venv" / "bin" / "mypy", "#!/bin/sh\necho broken >&2\nexit 3\n")
     tools = tools_of(doctor(capsys, folder, code=1))
-    assert (tools["python/ruff"]["whose"], tools["python/ruff"]["version"]) == ("project", "99.1.0")
+    assert (tools["python/ruff"]["whose"], tools["python/ruff"]["version"]) == (
+        "project",
+        "99.1.0",
+    )
     assert tools["python/mypy"]["program"] == str(folder / ".venv" / "bin" / "mypy")
     assert "exit code 3: broken" in tools["python/mypy"]["reason"]
     assert main(["fix", "doctor", str(folder)]) == 1

@@ -19,7 +19,7 @@ from air_executor.fixing.health import Health
 from air_executor.fixing.history import Record
 from air_executor.fixing.html import page
 from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
-from air_executor.fixing.report import health_lines, percent
+from air_executor.fixing.report import comparable, health_lines, percent
 from tests.browser.conftest import chromium
 from tests.fixing.healths import HOSTILE, health, issue
 
@@ -134,7 +134,8 @@ def test_every_check_stands_there_with_its_outcome() -> None:
 def test_what_could_not_run_is_never_healthy() -> None:
     text = report(health())
     assert "Overall health: not known (healthy from 80% on)" in text
-    assert "not known: how many errors there are: python/mypy could not run" in text
+    assert "not known: what 1 check would have found that could not run (see above)" in text
+    assert "not known: no analyser applies to go in tools" in text
     assert "3 errors found, but not everything was looked at" in text
     assert "Overall health: 81%: healthy (from 80% on)" in report(well())
     assert "81%: whether healthy cannot be told" in report(msgspec.structs.replace(well(), healthy=None))
@@ -145,9 +146,25 @@ def test_counts() -> None:
     assert "Code metrics: 108 of 120 files and 96 of 120 functions keep within the thresholds" in text
     assert "Issues: 5 (4 errors, 1 warning): F401 2, E501 1, F821 1, test-failed 1" in text
     assert "Suppressions: 1 in code, 1 in configurations: noqa 1, ruff per-file-ignores 1" in text
-    assert "Tests: 4 in 2.5 s, the slowest tests/test_a.py::test_d (1.0 s)" in text
+    assert "Tests: 4 in 2.5 s: 4 unit (66.7%), the slowest tests/test_a.py::test_d (1.0 s)" in text
     many = tuple(issue(f"R{number:03}", "a.py", number) for number in range(1, 21))
     assert "R008 1, and 12 more" in report(health(issues=many))
+
+
+def test_the_last_comparable_examination_is_told() -> None:
+    now = health()
+    runs = [
+        Record(at="2026-01-01T00:00:00Z", overall=0.31, dynamic=0.5, issues=7),
+        Record(at="2026-01-01T10:20:30Z", overall=0.412, dynamic=0.5, issues=1),
+        Record(at="2026-01-01T23:00:00Z", overall=0.1, dynamic=None, issues=99),
+        Record(at=now.at, overall=None, dynamic=0.5, issues=5),
+    ]
+    before = comparable(now, runs)
+    assert before == runs[1]
+    text = "\n".join(health_lines(now, "thing", 200, before))
+    assert "\n  before: 41% with 1 issue (2026-01-01 10:20 UTC)\n" in text
+    assert comparable(now, runs[2:]) is None
+    assert "before:" not in report(now)
 
 
 def hostile() -> Health:
@@ -179,6 +196,16 @@ def test_a_table_keeps_within_the_terminal() -> None:
     rows = [line for line in text.split("\n") if re.match(r"  (ok|findings|could not run|skipped) ", line)]
     assert len(rows) == 6
     assert max(map(len, rows)) <= 80
+
+
+def test_long_lines_are_folded_between_words() -> None:
+    notes = tuple(" ".join(f"word{number}" for number in range(60)) for _ in range(2))
+    one = health(notes=notes, unknown=notes)
+    narrow = click.unstyle("\n".join(health_lines(one, "thing", 70)))
+    assert max(map(len, narrow.split("\n"))) <= 70
+    wide = click.unstyle("\n".join(health_lines(one, "thing", 10_000)))
+    assert narrow.count("word31 ") == wide.count("word31 ") == 4
+    assert narrow.replace("\n  ", " ").split()[:20] == wide.split()[:20]
 
 
 # ---- plots -----------------------------------------------------------------------------------------
@@ -268,7 +295,8 @@ class Reader(HTMLParser):
 
 def history(*overall: float | None) -> list[Record]:
     return [
-        Record(at=f"2026-01-{day:02}T03:04:05Z", static=0.5, overall=value) for day, value in enumerate(overall, 1)
+        Record(at=f"2026-01-{day:02}T03:04:05Z", static=0.5, dynamic=0.7, overall=value)
+        for day, value in enumerate(overall, 1)
     ]
 
 
@@ -298,6 +326,15 @@ def test_the_page_tells_what_the_terminal_tells() -> None:
         "ruff per-file-ignores 1",
     ):
         assert words in plain, words
+
+
+def test_only_what_is_comparable_is_drawn() -> None:
+    runs = [
+        Record(at=f"2026-01-0{day}T00:00:00Z", static=0.5, dynamic=d, overall=0.4) for day, d in ((1, None), (2, 0.5))
+    ]
+    drawn = page(health(), FixingConfig(), runs).partition("Score over time")[2].partition("</svg>")[0]
+    assert drawn.count('class="overall"') == 2  # a line of one point, and the point
+    assert drawn.count("<circle") == 4
 
 
 def test_other_thresholds_draw_other_points() -> None:

@@ -9,12 +9,16 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from air_executor.fixing.files import find_files
 from air_executor.fixing.projects import find_projects
 from air_executor.fixing.suppressions import Ledger, Suppression, ledger
-from air_executor.fixing.suppressions.ledger import in_source
-from air_executor.fixing.suppressions.lexing import lex
+from air_executor.fixing.suppressions import known as known_module
+from air_executor.fixing.suppressions import ledgers as ledger_module
+from air_executor.fixing.suppressions.ledgers import in_source
+from air_executor.fixing.suppressions.lexing import Lexed, lex
 from tests.fixing.conftest import Write
 from tests.fixing.releases import release
 
@@ -72,6 +76,10 @@ PYTHON_LINES: list[tuple[str, str, tuple[str, ...]]] = [
     ("@pytest.mark.skipif(True, reason='x')", "pytest.mark.skipif", ()),
     ("pytestmark = [pytest.mark.xfail(strict=True)]", "pytest.mark.xfail", ()),
     ("p = pytest.param(1, marks=mark.skip)", "mark.skip", ()),
+    ("@pt.mark.skip", "pt.mark.skip", ()),
+    ("@u.skipIf(x, 'later')", "u.skipIf", ()),
+    ("def pytest_ignore_collect(path):", "pytest_ignore_collect", ()),
+    ("from pytest import (\n  raises,\n  xfail,\n); xfail('later')", "xfail", ()),
     ("    pytest.skip('not here')", "pytest.skip", ()),
     ("    pytest . xfail('it fails')", "pytest.xfail", ()),
     ("np = pytest.importorskip('numpy')", "pytest.importorskip", ()),
@@ -90,7 +98,7 @@ PYTHON_LINES: list[tuple[str, str, tuple[str, ...]]] = [
 
 @pytest.mark.parametrize(("line", "form", "rules"), PYTHON_LINES, ids=[line for line, _, _ in PYTHON_LINES])
 def test_python(line: str, form: str, rules: tuple[str, ...]):
-    assert found("a.py", f"x = 1\n{line}\n") == [(form, 2, rules)]
+    assert found("a.py", f"x = 1\n{line}\n") == [(form, 2 + line.count("\n"), rules)]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +119,7 @@ def test_python(line: str, form: str, rules: tuple[str, ...]):
         "x.skip()",
         "skip(x)",
         "class xfail: pass",
+        "from pytest import raises\nskip(1)",
         "# eslint-disable-next-line",
     ],
 )
@@ -136,7 +145,7 @@ def test_a_file_that_is_no_python():
 
 JAVASCRIPT = """
     /* eslint-disable no-console, @typescript-eslint/no-explicit-any -- because */
-    /* eslint no-alert: "off", eqeqeq: [0, "always"], semi: "error" */
+    /* eslint no-alert: "off", eqeqeq: [0, "always"], semi: "error" -- as it was */
     // eslint-disable-next-line no-alert -- it has to
     alert(1); // eslint-disable-line
     // @ts-ignore
@@ -190,6 +199,54 @@ def test_javascript():
             ("eslint-disable-line", 25, ("no-g",)),
         ]
     )
+
+
+def test_components_of_vue_and_svelte():
+    text = """
+        <!-- eslint-disable vue/no-v-html -->
+        <template>
+          <!-- @ts-ignore -->
+          <p title="// eslint-disable-line">/* eslint-disable */ it's {{ a }}</p>
+          <!-- one may write eslint-disable here -->
+        </template>
+        <script setup lang="ts">
+        const a = "<!-- eslint-disable -->" // eslint-disable-line no-a
+        it.skip("b", () => {})
+        </script>
+        <style>
+        /* stylelint-disable color-no-hex */
+        a::before { content: "/* stylelint-disable */" }
+        </style>
+        <!-- svelte-ignore a11y_autofocus, css-unused -->
+    """
+    for name in ("A.vue", "A.svelte"):
+        assert found(name, text) == [
+            ("@ts-ignore", 3, ()),
+            ("eslint-disable", 1, ("vue/no-v-html",)),
+            ("eslint-disable-line", 8, ("no-a",)),
+            ("it.skip", 9, ()),
+            ("stylelint-disable", 12, ("color-no-hex",)),
+            ("svelte-ignore", 15, ("a11y_autofocus", "css-unused")),
+        ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/* c8 ignore stop */",
+        "/* v8 ignore end */",
+        "/* eslint-enable */",
+        '/* eslint no-console: "error" */',
+        "test.only = function () {};",
+        "context.task.fails = true;",
+        "x.it.skip(1)",
+        "const skip = { skipped: true };",
+        "/** see `@ts-ignore` */",
+        "// # noqa",
+    ],
+)
+def test_what_is_none_in_javascript(line: str):
+    assert found("a.test.ts", line + "\n") == []
 
 
 def test_rules_over_several_lines():
@@ -575,6 +632,142 @@ def test_the_ledger_of_a_repository(repository: Write):
     assert result.entries == tuple(sorted(result.entries, key=lambda one: (one.path, one.line)))
     assert Suppression(form="noqa", path="inner/x.py", line=2) in result.entries
     assert result.unread == ()
+
+
+def test_what_was_found_before_is_known(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = repository(
+        {"pyproject.toml": "[project]\nname = 'a'\n", "a.py": "x  # noqa\n", "b.py": "y  # noqa: E1\n"}
+    )
+    kept = tmp_path / "cache" / "kept.msgpack"
+
+    def now() -> Ledger:
+        files = find_files(place)
+        return ledger(place, find_projects(place, files=files), files.paths, kept)
+
+    taken: list[str] = []
+
+    def noted(text: str, suffix: str) -> Lexed | None:
+        taken.append(text)
+        return lex(text, suffix)
+
+    monkeypatch.setattr(ledger_module, "lex", noted)
+    first = now()
+    assert len(taken) == 2
+    assert now() == first
+    assert len(taken) == 2
+    (place / "a.py").write_text("x  # noqa: E2\n")
+    (place / "c.py").write_text("x  # noqa\n")
+    assert now().counts == {"noqa": 3}
+    assert len(taken) == 4
+    kept.write_bytes(b"\xff")
+    assert now().counts == {"noqa": 3}
+    assert len(taken) == 7
+    monkeypatch.setattr(known_module, "own_code", lambda: "later")
+    assert now().counts == {"noqa": 3}
+    assert len(taken) == 10
+
+
+PIECES: dict[str, tuple[str, list[str]]] = {
+    ".py": (
+        "a = 1  # noqa",
+        [
+            "x = '# noqa'",
+            'y = """\n\\""" # noqa\n\'\'\'"""',
+            "z = f'{a!r} # noqa'",
+            "w = 'it\\'s' \"# noqa\"",
+            "# not noqa '''",
+            "v = r'\\' # noqa'",
+            "u = '''\"\"\"'''",
+            "t = (\n)",
+            "s = b'\\\n# noqa'",
+            '# it\'s "fine"',
+            "",
+        ],
+    ),
+    ".ts": (
+        "b = 1 // @ts-ignore",
+        [
+            "x = '// @ts-ignore'",
+            "y = `// @ts-ignore ${ {a: `}` + '`'} } // @ts-ignore`",
+            "z = /[/*]'\"`/.test(s)",
+            "w = a / b / c",
+            "/* no @ts-ignore ' */",
+            "v = `\n// @ts-ignore\n`",
+            "u = 'it\\'s'",
+            "t = s[0] / 2 // it's",
+            "r = x ? /`/ : /'/g",
+            "q = `${`${1}`}`",
+            "p = {}",
+            "o = '\\\n// @ts-ignore'",
+            "n = i++ / 2",
+        ],
+    ),
+    ".go": (
+        "c := 1 //nolint",
+        [
+            "x := `//nolint`",
+            'y := "//nolint \\""',
+            "z := '\"'",
+            "/* nolint is not ` here\n*/",
+            "w := '\\''",
+            "v := `\n//nolint\n`",
+            "u := a / b",
+            "// it's `fine",
+        ],
+    ),
+    ".rs": (
+        "#[ignore]",
+        [
+            'let s = "#[ignore] // x";',
+            'let r = r#"#[ignore] " "#;',
+            "let c = '\"';",
+            "fn f<'a>(x: &'a str) {}",
+            "/* /* #[ignore] */ ' */",
+            '// #[ignore] "',
+            "let b = b'\\'';",
+            'let m = "\n#[ignore]\\"";',
+            'let z = r##"#[ignore]"# "##;',
+        ],
+    ),
+    ".dart": (
+        "e = 1; // ignore: unused",
+        [
+            "x = '// ignore: a';",
+            'y = """\n// ignore: a\n""";',
+            "z = r'\\';",
+            "/* /* // ignore: a */ ' */",
+            "w = 'it\\'s';",
+            "v = '${m['k']} // ignore: a';",
+            "u = '''\n'' // ignore: a''';",
+            "// we ignore: nothing '",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", PIECES)
+@given(data=st.data())
+def test_comments_are_told_from_strings_in_any_order(suffix: str, data: st.DataObject):
+    mark, others = PIECES[suffix]
+    pieces = data.draw(st.lists(st.sampled_from([mark, *others]), max_size=12))
+    expected, line = [], 1
+    for piece in pieces:
+        if piece == mark:
+            expected.append(line)
+        line += 1 + piece.count("\n")
+    assert [one.line for one in in_source(f"a{suffix}", "\n".join(pieces) + "\n")] == expected
+
+
+@pytest.mark.parametrize("suffix", PIECES)
+@given(text=st.text(st.sampled_from("ab'\"`/*#\\\n{}$<>![](), :;rn") | st.sampled_from("noqa@tsigrelint-")))
+def test_any_text_is_taken_apart(suffix: str, text: str):
+    """Without an error, in its place, and in lines that are there."""
+    lexed = lex(text, suffix)
+    assert lexed is not None
+    assert len(lexed.code) == len(lexed.uncommented) == len(text)
+    assert lexed.code.count("\n") == text.count("\n")
+    assert all(1 <= comment.line <= text.count("\n") + 1 for comment in lexed.comments)
+    assert all(1 <= one.line <= text.count("\n") + 1 for one in in_source(f"a{suffix}", text))
 
 
 def test_code_keeps_its_places():

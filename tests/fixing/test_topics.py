@@ -13,6 +13,7 @@ import pytest
 
 from air_executor.fixing import topics
 from air_executor.fixing.issue import Issue, Severity
+from air_executor.fixing.tools.clippy import UNCODED
 from air_executor.fixing.topics import OTHER, TOPICS, Topic, phase_of, topic_of
 
 TABLE: dict[str, dict[str, list[str]]] = tomllib.loads(
@@ -88,7 +89,7 @@ def codes(tool: str) -> set[str]:
         ("golangci-lint", "gosec/G404", "security", "location"),
         ("golangci-lint", "a-linter-of-tomorrow", "other", "single"),
         ("gofmt", "unformatted", "formatting", "cleanup"),
-        ("dart", "unused_import", "unused-imports", "cleanup"),
+        ("dart-analyze", "unused_import", "unused-imports", "cleanup"),
         ("dart", "prefer_const_constructors", "missing-const", "cleanup"),
         ("dart", "annotate_overrides", "missing-overrides", "location"),
         ("dart", "unchecked_use_of_nullable_value", "null-safety", "location"),
@@ -119,7 +120,7 @@ def test_what_a_rule_is_about(tool: str, rule: str, topic: str, scope: str) -> N
         ("pytest", "collection-error", "error", "test"),
         ("anything", "coverage-gap", "warning", "coverage"),
         ("dart", "undefined_method", "error", "build"),
-        ("dart", "undefined_method", "warning", "lint"),
+        ("dart-analyze", "prefer_const_constructors", "info", "lint"),
         ("clippy", "E0425", "error", "build"),
         ("clippy", "clippy::eq_op", "error", "lint"),
         ("some SARIF tool", "X1", "error", "lint"),
@@ -153,7 +154,7 @@ def output(*words: str | Path, cwd: Path | None = None) -> str:
 
 def of_ruff(tools: Path) -> set[str]:
     rules = json.loads(output(tools / "bin" / "ruff", "rule", "--all", "--output-format=json"))
-    return {rule["code"] for rule in rules if rule["code"]}
+    return {rule["code"] or rule["name"] for rule in rules}
 
 
 def of_mypy(tools: Path) -> set[str]:
@@ -185,7 +186,52 @@ def of_clippy(_: Path) -> set[str]:
     text = output("clippy-driver", "-W", "help")
     found = re.findall(r"^ +(?:clippy::)?([a-z0-9-]+)  +(?:allow|warn|deny|forbid) ", text, re.MULTILINE)
     errors = {code for code in codes("clippy") if code[0] == "E" and code[1:] and output("rustc", "--explain", code)}
-    return {name.replace("-", "_") for name in found} | errors | YOUNGER
+    return {name.replace("-", "_") for name in found} | errors | YOUNGER | {UNCODED}
+
+
+ESLINT = """
+const rules = new Set();
+for (const version of ["eslint", "eslint8"])
+  for (const [name] of require(version + "/use-at-your-own-risk").builtinRules) rules.add(name);
+for (const name of Object.keys(require("typescript-eslint").plugin.rules)) rules.add("@typescript-eslint/" + name);
+console.log(JSON.stringify([...rules]));
+"""
+
+
+def of_eslint(node_modules: Path) -> set[str]:
+    return set(json.loads(output("node", "-e", ESLINT, cwd=node_modules)))
+
+
+def of_biome(node_modules: Path) -> set[str]:
+    schema = json.loads((node_modules / "@biomejs" / "biome" / "configuration_schema.json").read_text())
+    groups = (
+        "A11y",
+        "Complexity",
+        "Correctness",
+        "Nursery",
+        "Performance",
+        "Security",
+        "Source",
+        "Style",
+        "Suspicious",
+    )
+    return {name for group in groups for name in schema["$defs"][group]["properties"]}
+
+
+def test_rules_of_eslint_are_all_about_something(with_node: Path) -> None:
+    rules = of_eslint(with_node)
+    own = {code for code in codes("eslint") if "/" not in code or code.startswith("@typescript-eslint/")}
+
+    # What its message about a needless comment has no rule for, and what stands for a whole plugin.
+    assert own - rules == {"directive", "@typescript-eslint/*"}
+    assert {rule for rule in rules if topic_of(issue("eslint", rule)) is OTHER} == set()
+
+
+def test_rules_of_biome_are_there(with_node: Path) -> None:
+    # What is no rule of its linter, and a rule of its first version.
+    others = {"format", "parse", "unused", "noConsoleLog"}
+
+    assert {code for code in codes("biome") if "/" not in code} - of_biome(with_node) == others
 
 
 LISTS = {"ruff": of_ruff, "mypy": of_mypy, "go-build": of_go_build, "go-vet": of_vet, "clippy": of_clippy}

@@ -6,6 +6,7 @@ Planning is pure: the same issues in any order give the same batches with the sa
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
@@ -25,6 +26,7 @@ LOCATION_FROM: Final = 3
 """Issues of one kind in one place that make a batch; fewer are mended one by one."""
 PRIORITIES: Final[Mapping[str, int]] = {"error": 1, "warning": 5, "info": 8}
 TEST_PRIORITY: Final = 3
+LAST: Final = "formatting"
 UNKNOWN_LENGTH: Final = 200
 """Lines of a file of which nobody has told how long it is."""
 LONGEST_PLACE: Final = 50
@@ -121,9 +123,11 @@ def _order(issue: Issue) -> tuple[object, ...]:
 
 
 def _turn(batch: Batch) -> tuple[object, ...]:
-    first = batch.issues[0]
-    kind = KINDS.index(batch.kind)
-    return PHASES.index(batch.phase), batch.priority, kind, batch.topic, batch.where, _order(first), batch.id
+    # What mends other things may leave code that has to be formatted; formatted before, it would have to be twice.
+    kind = len(KINDS) if batch.topic == LAST else KINDS.index(batch.kind)
+    rules = batch.rules if batch.kind == "cleanup" else ()
+    first = _order(batch.issues[0])
+    return PHASES.index(batch.phase), batch.priority, kind, batch.topic, batch.where, rules, first, batch.id
 
 
 def _drafts(phase: Phase, issues: Sequence[Issue], config: FixingConfig) -> Iterator[_Draft]:
@@ -177,14 +181,16 @@ def _single(phase: Phase, issue: Issue) -> _Draft:
 def _parts(
     phase: Phase, kind: BatchKind, topic: Topic, issues: Sequence[Issue], where: str, limit: int | None
 ) -> Iterator[_Draft]:
-    """Batches of at most `limit` issues. A file is divided only where it has more of them by itself, so that the
-    parts can be mended at the same time."""
+    """Batches of at most `limit` issues, about equally large. A file is divided only where it has more of them by
+    itself, so that the parts can be mended at the same time."""
     parts: list[list[Issue]] = [[]]
+    enough = math.ceil(len(issues) / math.ceil(len(issues) / limit)) if limit is not None else len(issues)
     by_file: dict[str, list[Issue]] = {}
     for issue in issues:
         by_file.setdefault(issue.path, []).append(issue)
     for mine in by_file.values():
-        if limit is not None and parts[-1] and len(parts[-1]) + len(mine) > limit:
+        full = len(parts[-1]) >= enough or (limit is not None and len(parts[-1]) + len(mine) > limit)
+        if parts[-1] and full:
             parts.append([])
         for issue in mine:
             if len(parts[-1]) == limit:
@@ -237,8 +243,13 @@ def _grouped(batches: Sequence[Batch]) -> Iterator[Batch]:
 
 
 def _rule(issue: Issue) -> str:
-    """Tool and code; what is no text for one line of a commit is left out, since imported tools may say anything."""
-    return "".join(c for c in f"{issue.tool} {issue.rule}" if c.isprintable())[:LONGEST_RULE]
+    return _in_line(f"{issue.tool} {issue.rule}")[:LONGEST_RULE]
+
+
+def _in_line(text: str) -> str:
+    """What of it can stand in the first line of a commit: names of files, and what other tools call themselves, may
+    hold anything."""
+    return "".join(character for character in text if character.isprintable())
 
 
 def _count(number: int, what: str) -> str:
@@ -247,6 +258,7 @@ def _count(number: int, what: str) -> str:
 
 def _place(where: str) -> str:
     """The end of a long path, from a `/` on where there is one."""
+    where = _in_line(where)
     if len(where) <= LONGEST_PLACE:
         return where
     end = where[-LONGEST_PLACE + 1 :]
@@ -262,9 +274,9 @@ def _subject(draft: _Draft, alike: Mapping[str, int]) -> str:
     if draft.kind == "mega":
         return f"fix: comprehensive cleanup of {_count(len(issues), 'issue')}{f' ({part})' if part else ''}"
     if draft.kind == "single":
-        words = f"{topic.words} in {_place(draft.where)} ({rule})" if topic.scope == "location" else ""
-        words = words or f"{rule} in {_place(draft.where)}"
-        return f"{topic.type}: {words}"
+        place = _place(draft.where)
+        words = topic.words.replace("all ", "", 1) if topic.scope == "cleanup" else topic.words
+        return f"{topic.type}: {words} in {place} ({rule})" if words else f"{topic.type}: {rule} in {place}"
     if draft.kind == "location":
         facts = ", ".join(filter(None, (_count(len(issues), "issue"), files, part)))
         return f"{topic.type}: {topic.words} in {_place(draft.where)} ({facts})"

@@ -149,6 +149,7 @@ class Cache:
             *tool.argv,
             tool.version or "",
             *program_identity(Path(tool.argv[0])),
+            *(f"{name}={value}" for name, value in sorted(tool.env.items())),
             mode,
             str(self._repository) if dynamic else "",
             *(f"{name}={value}" for name, value in sorted(environment.items())),

@@ -61,6 +61,8 @@ class Tool(Struct, frozen=True):
     version: str | None
     own: bool
     """Whether it is the project's (its virtual environment, its node_modules), not ours."""
+    env: dict[str, str] = {}
+    """What it needs in its environment whatever it is asked, its version too; filled in like a command's."""
 
 
 class CouldNotRun(Exception):
@@ -76,7 +78,8 @@ class Command(Struct, kw_only=True, frozen=True):
     """What to run. Environment: an allowlist, a private HOME and TMPDIR, no credentials, and `env`.
 
     `{out}` in `argv` and `env` stands for a fresh folder of this run, `{cache}` for one that stays from run to run of
-    this check on this project, `{reads}` for the `{out}` of the check named by `reads`.
+    this check on this project, `{shared}` for one that stays and that all checks of the repository use at once,
+    `{reads}` for the `{out}` of the check named by `reads`.
     """
 
     argv: tuple[str, ...]
@@ -103,7 +106,7 @@ class ToolRun(Struct, kw_only=True, frozen=True):
     stdout: Path
     stderr: Path
     outputs: dict[str, Path]
-    """Those that exist, and those of the check named by `reads`."""
+    """Those that exist, and those of the check named by `reads`, whose standard output is `stdout`."""
     duration_s: float
     version: str | None = None
 

@@ -80,6 +80,8 @@ class Run:
         self.home = self.folder / "home"
         self.cache = Path(spec.cache)
         self.copy: Path | None = None
+        # What code in the sandbox has written there is not used outside it, when the repository is trusted later.
+        self.shared = self.cache.with_name("shared-sandbox" if spec.sandboxed else "shared")
         for folder in (self.out, self.home / "tmp", self.cache):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -98,7 +100,7 @@ class Run:
                         f"the repository cannot be copied for the sandbox: {error.strerror}: {error.filename}",
                         "mend what cannot be read, make room, or trust the repository (`--trust`)",
                     ) from error
-            tool = Tool(tool.argv, self.version(tool), tool.own)
+            tool = msgspec.structs.replace(tool, version=self.version(tool))
             run = self._run(tool)
             findings = self.check.parse(self.project, run)
         except CouldNotRun as error:
@@ -147,7 +149,7 @@ class Run:
         name = self.check.name
         out, err = self.folder / "version", self.folder / "version.stderr"
         ended = self._execute(
-            (*tool.argv, *self.check.version_args), self.project.path, {}, out, err, VERSION_TIMEOUT_S
+            (*tool.argv, *self.check.version_args), self.project.path, self._env(tool), out, err, VERSION_TIMEOUT_S
         )
         said = first_words(out, 2_000) + " " + first_words(err, 2_000)
         if ended.exit_code != 0:
@@ -202,7 +204,7 @@ class Run:
         ended = self._execute(
             tuple(self._filled(word) for word in command.argv),
             command.cwd,
-            {name: self._filled(value) for name, value in command.env.items()},
+            self._env(self.spec.tool) | {name: self._filled(value) for name, value in command.env.items()},
             out,
             err,
             command.timeout_s or self.spec.timeout_s,
@@ -220,10 +222,17 @@ class Run:
             names = msgspec.json.decode((folder / "outputs.json").read_bytes(), type=dict[str, str])
         except (OSError, msgspec.DecodeError):
             return {}
-        return {name: folder / "out" / place for name, place in names.items() if (folder / "out" / place).exists()}
+        found = {name: folder / "out" / place for name, place in names.items()} | {"stdout": folder / "stdout"}
+        return {name: path for name, path in found.items() if path.exists()}
+
+    def _env(self, tool: Tool) -> dict[str, str]:
+        return {name: self._filled(value) for name, value in tool.env.items()}
 
     def _filled(self, text: str) -> str:
         text = text.replace("{out}", str(self.out)).replace("{cache}", str(self.cache))
+        if "{shared}" in text:
+            self.shared.mkdir(exist_ok=True)
+            text = text.replace("{shared}", str(self.shared))
         return text.replace("{reads}", str(Path(self.spec.reads, "out"))) if self.spec.reads is not None else text
 
     def _execute(
@@ -240,6 +249,8 @@ class Run:
         environment = sandbox.tool_environment(self.home, self.spec.environment) | env
         if self.spec.sandboxed:
             writable = [self.out, self.home, self.cache]
+            if self.shared.exists():
+                writable.append(self.shared)
             if self.spec.reads is not None:
                 writable.append(Path(self.spec.reads, "out"))
             argv = tuple(
@@ -249,7 +260,7 @@ class Run:
                     repository=self.project.repository,
                     copy=self.copy,
                     writable=writable,
-                    programs=[Path(argv[0]), *parts],
+                    programs=[Path(argv[0]), Path(self.spec.tool.argv[0]), *parts],
                 )
             )
         return execute(argv, cwd=cwd, env=environment, stdout=out, stderr=err, timeout_s=timeout_s, watched=watched)

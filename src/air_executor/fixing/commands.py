@@ -6,69 +6,43 @@ Nothing in here changes the target. What only some of the commands need is impor
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from air_executor.fixing.shapes import DOCTOR, HEALTH, ISSUES, PLAN
+from air_executor.fixing.looking import (
+    FILE,
+    config_option,
+    examine,
+    looking_options,
+    mode_of,
+    progress,
+    project_argument,
+    target,
+    trust_option,
+    warn_of_lost,
+    warn_of_skipped,
+)
+from air_executor.fixing.shapes import DOCTOR, FLAKY, HEALTH, ISSUES, PLAN
+from air_executor.observe.wording import clean, plural
 from air_executor.terminal import json_option, warn
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from air_executor.fixing.config import FixingConfig
     from air_executor.fixing.health import Health
+    from air_executor.fixing.history import Record
     from air_executor.fixing.issue import Issue
-    from air_executor.fixing.outcome import CheckResult
     from air_executor.fixing.topics import Phase
 
 __all__ = ["fix"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
-FOLDER: Final = click.Path(path_type=Path)
 
 
 @click.group(no_args_is_help=False)
 def fix() -> None:
     """Find out what is wrong with a codebase, by its own tools."""
-
-
-def project_argument(function: F) -> F:
-    return click.argument("project", required=False, type=FOLDER)(function)
-
-
-def config_option(function: F) -> F:
-    option = click.option(
-        "--config",
-        metavar="FILE",
-        type=FILE,
-        help="The configuration [default: config/autonomous_fix.yaml in PROJECT].",
-    )
-    return option(function)
-
-
-def looking_options(function: F) -> F:
-    """What `health`, `issues` and `plan` have in common: what is looked at, and how."""
-    for option in (
-        project_argument,
-        config_option,
-        click.option("--no-cache", is_flag=True, help="Run every check anew, also where nothing has changed."),
-        click.option(
-            "--sarif", metavar="FILE", type=FILE, multiple=True,
-            help="Add what another tool has found, from a SARIF 2.1.0 file; may be repeated.",
-        ),
-        click.option("--dynamic", is_flag=True, help="Run tests even if static analysis does not pass."),
-        click.option(
-            "--trust/--no-trust", default=None,
-            help="Let the project's own code run without a sandbox, now and later; or no longer.",
-        ),
-        click.option("--static-only", is_flag=True, help="Run none of the project's own code: no tests, no plugins."),
-    ):  # fmt: skip
-        function = option(function)
-    return function
 
 
 @fix.command()
@@ -96,28 +70,29 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
     Exit code 0 when the report is made, whatever it says; 1 only with --fail-under and --baseline.
     """
-    from air_executor.fixing.report import health_lines
+    from air_executor.fixing.report import comparable, health_lines
     from air_executor.terminal import terminal_width
 
-    found, config = _examine(project, given)
+    found, config = examine(project, given)
+    runs = _history(found)
     if as_json:
         _print_json(found)
     else:
-        for line in health_lines(found, Path(found.repository).name, terminal_width()):
+        name = Path(found.repository).name or found.repository
+        for line in health_lines(found, name, terminal_width(), comparable(found, runs)):
             click.echo(line)
     if given["html"] is not None:
-        _write_html(given["html"], found, config)
-    code = 0
+        _write_html(given["html"], found, config, runs)
+    code = 0 if given["baseline"] is None else _against_baseline(found, given["baseline"])
     if given["write_baseline"] is not None:
         from air_executor.fixing.baseline import write_baseline
 
-        _warn_of_lost(found)
+        if given["baseline"] is None:
+            warn_of_lost(found)
         write_baseline(given["write_baseline"], found.issues, found.results)
-        warn(f"{given['write_baseline']}: {len(found.issues):,} issues")
-    if given["baseline"] is not None:
-        code = _against_baseline(found, given["baseline"])
+        warn(f"{clean(str(given['write_baseline']))}: {plural(len(found.issues), 'issue')}")
     least = given["fail_under"]
-    if least is not None and (found.overall is None or found.overall * 100 < least):
+    if least is not None and (found.overall is None or not found.overall * 100 >= least):  # so for no number too
         from air_executor.fixing.report import percent
 
         warn(f"overall health is {percent(found.overall, least / 100)}, {least:g}% is asked for")
@@ -130,15 +105,17 @@ def _against_baseline(found: Health, path: Path) -> int:
 
     new = new_issues(found.issues, path)
     for issue in new:
-        click.echo(f"new: {_place(issue)}: {_one_line(issue.rule)}: {_one_line(issue.message)}", err=True)
+        click.echo(f"new: {_place(issue)}: {clean(issue.rule)}: {clean(issue.message)}", err=True)
     for change in changed_tools(found.results, path):
-        warn(f"{path}: {_one_line(change)}, so what is new may not be; --write-baseline writes it anew")
+        warn(f"{clean(str(path))}: {clean(change)}, so what is new may not be; --write-baseline writes it anew")
     there = {(result.check, result.project) for result in found.results}
     for before in read_baseline(path).checks:
         if (before.check, before.project) not in there:
-            warn(f"{path}: {_one_line(before.check)} in {_one_line(before.project)} was not run now as it was then")
-    warn(f"{path}: {len(new):,} new issues, {len(gone_issues(found.issues, path)):,} are gone")
-    lost = _warn_of_lost(found)
+            check = f"{clean(before.check)} in {clean(before.project)}"
+            warn(f"{clean(str(path))}: {check} was not run now as it was then")
+    gone = len(gone_issues(found.issues, path))
+    warn(f"{clean(str(path))}: {plural(len(new), 'new issue')}, {gone:,} gone")
+    lost = warn_of_lost(found)
     return 1 if new or lost else 0
 
 
@@ -167,7 +144,9 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
     """
     from air_executor.fixing.listing import print_issues, selected
 
-    found, _ = _examine(project, given)
+    if as_json and given["sarif_output"] == "-":
+        raise click.UsageError("--json and --sarif-output - exclude each other: both are for standard output")
+    found, _ = examine(project, given)
     shown = selected(found.issues, given["rule"], given["path"], given["severity"])
     if given["new_since"] is not None:
         from air_executor.fixing.baseline import new_issues
@@ -183,7 +162,8 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
             sys.stdout.buffer.write(data)
         else:
             write_atomically(Path(sarif), data, mode=0o644)
-    lost = _warn_of_lost(found)
+    warn_of_skipped(found)
+    lost = warn_of_lost(found)
     if as_json:
         _print_json(
             {
@@ -218,16 +198,56 @@ def plan(project: Path | None, as_json: bool, phase: Phase | None, **given: Any)
     from air_executor.fixing.batches import plan as batches_of
     from air_executor.fixing.listing import print_batches
 
-    found, config = _examine(project, given)
+    found, config = examine(project, given)
     measured = [result.metrics for result in found.results if result.metrics is not None]
     lengths = {file.path: file.lines for one in measured for file in one.files if file.lines is not None}
     batches = batches_of(found.issues, config, phase, lengths=lengths)
-    lost = _warn_of_lost(found)
+    warn_of_skipped(found)
+    lost = warn_of_lost(found)
     if as_json:
         _print_json({"repository": found.repository, "at": found.at, "batches": batches})
     else:
         print_batches(batches)
     return 1 if lost else 0
+
+
+@fix.command()
+@project_argument
+@config_option
+@trust_option
+@click.option("--seed", metavar="N", type=click.IntRange(0, 2**31 - 1), help="Of the random order, to have it again.")
+@json_option(FLAKY)
+def flaky(project: Path | None, config: Path | None, trust: bool | None, seed: int | None, as_json: bool) -> int:
+    """Run the tests three times, and list those that differ.
+
+    Twice in their own order and once in a random one. Tests that do not always end alike, and those whose names
+    are not always the same, can tell neither that something broke nor that it was mended.
+
+    Exit code 0 when every test ended alike, 1 when one did not, or a run could not be made.
+    """
+    from air_executor.fixing.choice import chosen_checks, chosen_projects
+    from air_executor.fixing.files import find_files
+    from air_executor.fixing.flaky import baseline
+    from air_executor.fixing.listing import print_flaky
+    from air_executor.fixing.running import Options
+
+    repository, settings = target(project, config)
+    options = Options(
+        mode=mode_of(repository, trust),
+        only=chosen_checks(settings),
+        test_timeout_s=settings.health_check.test_timeout,
+        slots=settings.air_executor.slots,
+    )
+    files = find_files(repository)
+    with progress() as told:
+        hear = (lambda _, result: told(result)) if told is not None else None
+        projects = chosen_projects(repository, settings, files)
+        found = baseline(projects, options, files=files, seed=seed, told=hear)
+    if as_json:
+        _print_json({"repository": str(repository.resolve()), **_fields(found)})
+    else:
+        print_flaky(found)
+    return 1 if found.flaky or found.unstable or found.incomplete else 0
 
 
 @fix.command()
@@ -247,7 +267,7 @@ def doctor(project: Path | None, config: Path | None, static_only: bool, as_json
     from air_executor.fixing.doctor import diagnose
     from air_executor.fixing.listing import print_diagnosis
 
-    repository, settings = _target(project, config)
+    repository, settings = target(project, config)
     found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
     if as_json:
         _print_json(found)
@@ -284,84 +304,30 @@ def init(project: Path | None, to_stdout: bool) -> None:
     click.echo(f"{path} is ready; `air-executor fix health` uses it")
 
 
-def _target(project: Path | None, config: Path | None) -> tuple[Path, FixingConfig]:
-    from air_executor.errors import NotFound
-    from air_executor.fixing.config import load_target
+def _history(found: Health) -> list[Record]:
+    """The numbers of all examinations, this one the last."""
+    from air_executor.errors import BaseUnusable
+    from air_executor.fixing.history import read_history, record_of
 
-    if project is not None and not project.is_dir():
-        raise NotFound(f"{project}: no such folder")
-    return load_target(project, config)
-
-
-def _examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, FixingConfig]:
-    """What is wrong with the codebase that the options name."""
-    from air_executor.errors import AirExecutorError
-    from air_executor.fixing.health import examine
-    from air_executor.fixing.trust import mode_for, trust, withdraw
-
-    if given["static_only"] and (given["trust"] or given["dynamic"]):
-        other = "--trust" if given["trust"] else "--dynamic"
-        raise click.UsageError(f"--static-only and {other} exclude each other")
-    if find_spec("lizard") is None:
-        raise AirExecutorError("measuring code needs one more package: pip install 'air-executor[fixing]'")
-    repository, config = _target(project, given["config"])
-    if given["trust"]:
-        trust(repository)
-        warn(f"{repository.resolve()} is trusted from now on: its code runs as it stands; --no-trust ends that")
-    elif given["trust"] is False and withdraw(repository):
-        warn(f"{repository.resolve()} is no longer trusted")
-    with _progress() as told:
-        found = examine(
-            repository,
-            config,
-            mode=mode_for(repository, static_only=given["static_only"]),
-            dynamic=True if given["dynamic"] else None,
-            use_cache=not given["no_cache"],
-            told=told,
-            sarif=given["sarif"],
-        )
-    return found, config
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[CheckResult], None] | None]:
-    """One line on a terminal that tells of the last check, gone at the end; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    done = 0
-
-    def told(result: CheckResult) -> None:
-        nonlocal done
-        done += 1
-        where = f" in {_one_line(result.project)}" if result.project != "." else ""
-        click.echo(f"\r\x1b[K{done} checked, last {result.check}{where} …"[:120], nl=False, err=True)
-
-    click.echo("\r\x1b[Klooking for projects …", nl=False, err=True)
     try:
-        yield told
-    finally:
-        click.echo("\r\x1b[K", nl=False, err=True)
+        runs = read_history(Path(found.repository))
+    except BaseUnusable as error:  # the report is of today
+        warn(str(error))
+        runs = []
+    return runs if any(run.at == found.at for run in runs) else [*runs, record_of(found)]
 
 
-def _warn_of_lost(found: Health) -> bool:
-    """Say on stderr which checks could not run; whether there were any."""
-    from air_executor.fixing.report import lost_lines
-
-    lines = list(lost_lines(found.results))
-    for line in lines:
-        warn(line) if not line.startswith(" ") else click.echo(line, err=True)
-    return bool(lines)
-
-
-def _write_html(path: Path, found: Health, config: FixingConfig) -> None:
-    from air_executor.fixing.history import read_history
+def _write_html(path: Path, found: Health, config: FixingConfig, runs: list[Record]) -> None:
     from air_executor.fixing.html import page
     from air_executor.store.files import write_atomically
 
-    data = page(found, config, read_history(Path(found.repository))).encode("utf-8", "backslashreplace")
+    data = page(found, config, runs).encode("utf-8", "backslashreplace")
     write_atomically(path, data, mode=0o644)
-    warn(f"{path}: {len(data):,} bytes")
+    warn(f"{clean(str(path))}: {len(data):,} bytes")
+
+
+def _fields(struct: Struct) -> dict[str, Any]:
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
 def _print_json(value: Any) -> None:
@@ -374,9 +340,3 @@ def _place(issue: Issue) -> str:
     from air_executor.fixing.listing import place
 
     return place(issue)
-
-
-def _one_line(text: str) -> str:
-    from air_executor.observe.wording import clean
-
-    return clean(text)

@@ -110,7 +110,7 @@ def parse_config(text: str, path: Path) -> FixingConfig:
     raw = {} if raw is None else raw
     if not isinstance(raw, dict):
         raise InvalidInput(f"{path}: expected sections such as `health_check:`, not a {type(raw).__name__}")
-    raw = {name: value for name, value in raw.items() if value is not None}  # a section with every line commented out
+    raw = _without_empty(raw, FixingConfig)
     languages = raw.get("languages")
     each = _each_language(languages, path) if isinstance(languages, dict) else {}
     if each and isinstance(languages, dict):
@@ -141,6 +141,16 @@ def _read(path: Path) -> str:
         raise BaseUnusable(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path}: byte {error.start} is not UTF-8") from None
+
+
+def _without_empty(raw: dict[str, Any], struct: type[Struct]) -> dict[str, Any]:
+    """Without the sections that hold nothing, such as those with every line commented out."""
+    found = {}
+    for name, value in raw.items():
+        section = _section(_hints(struct).get(name))
+        if section is None or value is not None:
+            found[name] = _without_empty(value, section) if section and isinstance(value, dict) else value
+    return found
 
 
 def _each_language(section: Mapping[str, Any], path: Path) -> dict[str, LanguageConfig]:

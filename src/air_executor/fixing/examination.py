@@ -8,11 +8,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from air_executor.errors import InvalidInput
+from air_executor.fixing import flaky
 from air_executor.fixing.check import Kind, Project
 from air_executor.fixing.choice import chosen_checks, chosen_projects
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.files import find_files
-from air_executor.fixing.issue import Issue
+from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.languages import languages
 from air_executor.fixing.metrics.findings import Thresholds, Within, coverage_gaps, find, within
 from air_executor.fixing.outcome import CheckResult
@@ -48,6 +49,9 @@ class Examination:
         self.skipped: list[Skipped] = []
         self.dynamic: DynamicHealth | None = None
         self.without_tests = False
+        self.flaky: list[tuple[str, str, str]] = []
+        """Check, project and id of tests that ended now so, now so."""
+        self.notes: list[str] = []
         self._config = config
         self._told = told
         self._issues: dict[str, Issue] = {}
@@ -112,8 +116,11 @@ class Examination:
         for project in self.projects:
             own = [(name, other.root) for other, name in analysts if _same(project, other)]
             ran = sum(one in there for one in own)
-            if not own:
-                yield f"no analyser applies to {_place(project)}"
+            if not own and project.manifest is None:
+                # A few scripts beside a project of another language do not make everything unknown.
+                self.notes.append(f"{_files(project)} belong to no project: they are measured, but not analysed")
+            elif not own:
+                yield f"no analyser applies to {_place(project)}: configure one, or leave the language out"
             elif self._only is not None and ran < len(own):
                 yield f"not all analysers of {_place(project)} were asked for"
             elif not ran:
@@ -127,9 +134,11 @@ class Examination:
         if self.mode == "static":
             self.skipped += skipped_checks(self.projects, replace(self._options, kinds=DYNAMIC))
             return "only static checks were asked for, and tests run code of the repository"
-        if not self._applying(TESTS, self._configured):
+        if not self._applying(TESTS, None):
             self.without_tests = True
             reason = "there are no tests that a check could run"
+        elif not self._applying(TESTS, self._configured):
+            reason = "the configuration leaves out all checks of tests"
         elif wish is False or (self._only is not None and not asked):
             reason = "not asked for"
         elif wish or asked or static.passed:
@@ -145,9 +154,11 @@ class Examination:
         self.skipped += [Skipped(name, project.root, reason) for project, name in dynamic]
         return reason
 
-    def test(self) -> None:
-        """Run tests and coverage."""
+    def test(self, *, repeat: bool) -> None:
+        """Run tests and coverage. `repeat`: the tests twice more, and judge none that does not always end alike."""
         found = self._run(DYNAMIC)
+        if repeat:
+            found = self._without_flaky(found)
         self.results += found
         for result in found:
             self._take(result.issues)
@@ -161,6 +172,30 @@ class Examination:
         unknown = [f"{name} was not asked for" for name in missing]
         self.dynamic = dynamic_health(found, untested, unknown, self._config.health_check)
 
+    def _without_flaky(self, found: list[CheckResult]) -> list[CheckResult]:
+        options = replace(self._options, use_cache=True)  # what has just been found is the first of the three runs
+        runs = flaky.baseline(self.projects, options, files=self.files)
+        self.flaky = [(one.check, one.project, one.id) for one in runs.flaky]
+        self.notes += [
+            f"whether tests of {one.check} always end alike is not known: {one.run} it could not run ({one.reason})"
+            for one in runs.incomplete
+        ]
+        names = {
+            (one.check, one.project): {test.id for test in one.tests or () if test.unstable} for one in runs.results
+        }
+        for check, project, id in self.flaky:
+            names[check, project].add(id)
+        return [_unjudged(one, names.get((one.check, one.project), set())) for one in found]
+
+
+def _unjudged(result: CheckResult, ids: set[str]) -> CheckResult:
+    """The result with these tests marked, and without their issues."""
+    if not ids:
+        return result
+    tests = [replace(test, unstable=True) if test.id in ids else test for test in result.tests or ()]
+    prints = {fingerprint(tool, id) for tool in {issue.tool for issue in result.issues} for id in ids}
+    return replace(result, tests=tests, issues=[one for one in result.issues if one.fingerprint not in prints])
+
 
 def _name(project: Project, check: str) -> str:
     return f"{project.language}/{check}"
@@ -168,6 +203,11 @@ def _name(project: Project, check: str) -> str:
 
 def _place(project: Project) -> str:
     return project.language + (f" in {project.root}" if project.root != "." else "")
+
+
+def _files(project: Project) -> str:
+    first, others = project.files[0], len(project.files) - 1
+    return f"{len(project.files)} files of {project.language} ({first} and {others} more)" if others else first
 
 
 def _same(one: Project, other: Project) -> bool:

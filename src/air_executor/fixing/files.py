@@ -58,9 +58,14 @@ def find_files(repository: Path) -> Files:
     if names is None:
         names = _by_walking(repository)
     environments = {name.rpartition(b"/")[0] + b"/" for name in names if name.endswith(b"/pyvenv.cfg")}
+    # What `go mod vendor` makes, and go alone may change.
+    vendored = tuple(name[: -len(b"modules.txt")] for name in names if _last(name, 2) == b"vendor/modules.txt")
     kept: dict[str, None] = {}
     for raw in names:
         if environments and any(raw.startswith(folder) for folder in environments):
+            continue
+        if vendored and raw.startswith(vendored):
+            left.append(LeftOut(raw.decode(errors="backslashreplace"), "vendored by Go"))
             continue
         reason = _why_not(repository, raw)
         if reason is None:
@@ -71,6 +76,11 @@ def find_files(repository: Path) -> Files:
     left += [LeftOut(path, reason) for path, reason in marked.items()]
     left.sort(key=lambda one: one.path)
     return Files(tuple(sorted(path for path in kept if path not in marked)), tuple(left))
+
+
+def _last(path: bytes, count: int) -> bytes:
+    """The last names of a path."""
+    return b"/".join(path.split(b"/")[-count:])
 
 
 def _why_not(repository: Path, raw: bytes) -> str | None:

@@ -6,6 +6,8 @@ asked for: on code that does not even build they tell nothing new.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -15,10 +17,12 @@ from msgspec.structs import replace
 
 from air_executor.errors import BaseUnusable
 from air_executor.fixing import history
+from air_executor.fixing.cache import cache_folder
 from air_executor.fixing.checkout import checkout
 from air_executor.fixing.config_sections import FixingConfig
 from air_executor.fixing.examination import Examination
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.tests import TestMetrics, measure_tests
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.running import Skipped
 from air_executor.fixing.score import DynamicHealth, Quality, StaticHealth, formula, overall_score
@@ -73,15 +77,18 @@ class Health(Struct, kw_only=True, frozen=True):
     unknown: tuple[str, ...]
     """All parts that are not known and why."""
     suppressions: Ledger
+    tests: TestMetrics | None = None
+    """Counts by kind, durations, and what passes, of all tests that were run."""
     flaky: tuple[str, ...] = ()
-    """Ids of tests that are not judged: their names differ from one collection to the next."""
+    """Ids of tests that are not judged: their names differ from one collection to the next or, where the tests were
+    repeated, they did not always end alike."""
     formula: tuple[str, ...] = ()
     """How the scores came about, with the numbers, a line each."""
     notes: tuple[str, ...] = ()
     """What else the reader must know of this examination, a sentence each."""
 
 
-def examine(
+def examine(  # noqa: PLR0913  (each is a choice of its own)
     repository: Path,
     config: FixingConfig,
     *,
@@ -91,12 +98,14 @@ def examine(
     use_cache: bool = True,
     told: Callable[[CheckResult], None] | None = None,
     sarif: Sequence[Path] = (),
+    repeat_tests: bool = False,
 ) -> Health:
     """Run the checks of a repository and put together what they say.
 
     `dynamic`: whether tests are run; None: where static health passes. `only`: names of checks (`ruff`,
     `python/ruff`); what the others would have said is then not known, and the history does not hear of it. `told`
-    hears of each result as it comes. `sarif`: files with what other tools have found.
+    hears of each result as it comes. `sarif`: files with what other tools have found. `repeat_tests`: run the tests
+    three times, once in a random order; those that do not always end alike are listed and not judged.
     """
     began = time.time()
     repository = repository.resolve()
@@ -106,7 +115,7 @@ def examine(
     run.check(given)
     skipped = run.why_not_dynamic(dynamic)
     if skipped is None:
-        run.test()
+        run.test(repeat=repeat_tests)
     found = _health(run, config, began, skipped)
     if only is None:
         try:
@@ -130,7 +139,10 @@ def _health(run: Examination, config: FixingConfig, began: float, skipped: str |
     static, dynamic = run.static, run.dynamic
     overall = overall_score(static, dynamic, limits)
     state = checkout(run.repository)
-    silenced = ledger(run.repository, run.projects, run.files.paths)
+    place = hashlib.sha256(os.fsencode(run.repository)).hexdigest()[:16]
+    kept = cache_folder() / "suppressions" / f"{place}.msgpack"
+    silenced = ledger(run.repository, run.projects, run.files.paths, kept)
+    tests = [test for result in run.results for test in result.tests or ()]
     return Health(
         repository=str(run.repository),
         at=to_iso(began),
@@ -159,9 +171,10 @@ def _health(run: Examination, config: FixingConfig, began: float, skipped: str |
         healthy_from=limits.healthy_threshold,
         unknown=(*static.unknown, *(dynamic.unknown if dynamic is not None else ())),
         suppressions=silenced,
-        flaky=tuple(test.id for result in run.results for test in result.tests or () if test.unstable),
+        tests=measure_tests(tests) if tests else None,
+        flaky=tuple(dict.fromkeys(test.id for test in tests if test.unstable)),
         formula=formula(static, dynamic, limits),
-        notes=tuple(f"what it suppresses is not known of {path}" for path in silenced.unread),
+        notes=(*(f"what it suppresses is not known of {path}" for path in silenced.unread), *run.notes),
     )
 
 

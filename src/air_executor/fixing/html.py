@@ -133,7 +133,7 @@ def _lost(health: Health) -> Iterator[str]:
 def _plots(health: Health, config: FixingConfig, history: Sequence[Record]) -> Iterator[str]:
     yield _plot(
         "Score over time",
-        _over_time(history),
+        _over_time(history, health.dynamic is not None),
         _key(("overall", "overall"), ("static", "static"), ("dynamic", "tests")),
     )
     there = {issue.severity for issue in health.issues}
@@ -157,12 +157,13 @@ def _key(*entries: tuple[str, str]) -> str:
     )
 
 
-def _over_time(history: Sequence[Record]) -> str:
+def _over_time(history: Sequence[Record], tested: bool) -> str:
+    """`tested`: whether this time tests were run. Only then is the whole comparable with runs that had them."""
     runs = history[-RUNS:]
     series = [
         Line("static", "static", [run.static for run in runs]),
         Line("dynamic", "tests", [run.dynamic for run in runs]),
-        Line("overall", "overall", [run.overall for run in runs]),
+        Line("overall", "overall", [run.overall if (run.dynamic is not None) == tested else None for run in runs]),
     ]
     return lines("Score over time", [_when(run.at) for run in runs], series)
 
@@ -297,15 +298,21 @@ def _place(issue: Issue) -> str:
 
 
 def _tests(health: Health) -> Iterator[str]:
-    tests = [test for result in health.results for test in result.tests or ()]
-    if not tests:
+    found = health.tests
+    if found is None:
         return
-    yield f"<section><h2>Slowest tests</h2><p class='quiet'>{plural(len(tests), 'test')}"
-    yield f" in {duration(sum(test.duration_s for test in tests))}"
+    tests = [test for result in health.results for test in result.tests or ()]
+    yield "<section><h2>Tests</h2><div class='scroll'><table><tr><th>Kind</th>"
+    yield "".join(f"<th class='number'>{name}</th>" for name in ("Passed", "Failed", "Skipped", "Pass rate", "Time"))
+    for kind in found.kinds:
+        cells = [*map(number, (kind.passed, kind.failed, kind.skipped)), percent(kind.pass_rate, digits=1)]
+        numbers = "".join(f"<td class='number'>{cell}</td>" for cell in (*cells, duration(kind.duration_s)))
+        yield f"</tr><tr><td>{kind.kind}</td>{numbers}"
+    yield "</tr></table></div>"
     if health.flaky:
-        yield f"; {number(len(health.flaky))} are not judged, since they differ from run to run"
-    yield "</p><div class='scroll'><table><tr><th>Test</th><th>End</th><th class='number'>Time</th></tr>"
-    for test in sorted(tests, key=lambda one: -one.duration_s)[:ROWS]:
+        yield _quiet(f"{number(len(health.flaky))} are not judged, since they differ from run to run")
+    yield "<h2 class='more'>The slowest</h2><div class='scroll'><table>"
+    for test in sorted(tests, key=lambda one: (-one.duration_s, one.id))[:ROWS]:
         colour = "bad" if test.end in ("failed", "error") else ""
         yield (
             f'<tr><td class="words">{_text(test.id)}</td><td class="{colour}">{test.end}</td>'

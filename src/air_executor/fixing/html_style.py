@@ -28,6 +28,7 @@ body {
 main { max-width: 1200px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 26px; line-height: 1.2; margin: 0 0 4px; }
 h2 { font-size: 17px; margin: 0 0 12px; }
+h2.more { margin-top: 18px; }
 p { margin: 0 0 8px; }
 .quiet { color: var(--quiet); }
 .about { color: var(--quiet); margin-bottom: 20px; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -11,12 +12,13 @@ import click
 
 from air_executor.fixing.batches import Batch
 from air_executor.fixing.doctor import Diagnosis, FoundTool
+from air_executor.fixing.flaky import Baseline
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.report import MODES, severities
 from air_executor.observe.wording import clean, number, plural
-from air_executor.terminal import print_table, table_lines, terminal_width
+from air_executor.terminal import cut, print_table, table_lines, terminal_width, warn
 
-__all__ = ["place", "print_batches", "print_diagnosis", "print_issues", "selected"]
+__all__ = ["by_file", "place", "print_batches", "print_diagnosis", "print_flaky", "print_issues", "selected"]
 
 WORSE: Final = {"error": 2, "warning": 1, "info": 0}
 WHOSE: Final = {"project": "the project's own", "user": "yours", "built-in": "built in"}
@@ -52,12 +54,15 @@ def _within(path: str, wanted: str) -> bool:
 
 
 def print_issues(issues: Sequence[Issue], total: int) -> None:
-    """A table, and how many there are."""
-    rows = [
-        [place(one), one.severity, one.tool, clean(one.rule), "yes" if one.safe_fix else "", clean(one.message)]
-        for one in issues
-    ]
-    if rows:
+    """A table, on a terminal file by file so that it is narrow; and how many there are."""
+    if sys.stdout.isatty():
+        for line in by_file(issues, terminal_width()):
+            click.echo(line)
+    elif issues:
+        rows = [
+            [place(one), one.severity, one.tool, clean(one.rule), "yes" if one.safe_fix else "", clean(one.message)]
+            for one in issues
+        ]
         print_table(["PLACE", "SEVERITY", "TOOL", "RULE", "FIX", "MESSAGE"], rows)
     of = f" of {number(total)}" if total != len(issues) else ""
     counts = f": {severities(issues)}" if issues else ""
@@ -65,14 +70,35 @@ def print_issues(issues: Sequence[Issue], total: int) -> None:
     click.echo(f"{number(len(issues))}{of} issues in {plural(files, 'file')}{counts}" if issues else f"0{of} issues")
 
 
+def by_file(issues: Sequence[Issue], width: int) -> Iterator[str]:
+    """The issues below the names of their files. Only messages are cut."""
+    rows = [
+        [
+            place(one).removeprefix(clean(one.path))[1:],
+            one.severity,
+            f"{clean(one.tool)} {clean(one.rule)}",
+            "fix" if one.safe_fix else "",
+        ]
+        for one in issues
+    ]
+    lines = list(table_lines(rows, [True, False, False, False], 10_000))
+    edge = max(map(len, lines), default=0)
+    path = None
+    for line, one in zip(lines, issues, strict=True):
+        if one.path != path:
+            path = one.path
+            yield click.style(clean(path), bold=True)
+        yield f"  {line.ljust(edge)}  {cut(clean(one.message), max(20, width - edge - 4))}"
+
+
 def print_batches(batches: Sequence[Batch]) -> None:
-    """A table in the order in which to mend them, and what it comes to."""
+    """A table, group by group, since these are mended one after the other; and what it comes to."""
     rows = [
         [
             str(one.group), one.phase, one.kind, number(len(one.issues)), number(len(one.files)),
             f"~{number(one.estimate)}", clean(one.subject),
         ]
-        for one in batches
+        for one in sorted(batches, key=lambda one: one.group)
     ]  # fmt: skip
     if rows:
         headings = ["GROUP", "PHASE", "KIND", "ISSUES", "FILES", "LINES", "SUBJECT"]
@@ -84,6 +110,21 @@ def print_batches(batches: Sequence[Batch]) -> None:
     several = "batch" if len(batches) == 1 else "batches"
     of = f"{plural(issues, 'issue')} in {plural(len(files), 'file')}"
     click.echo(f"{number(len(batches))} {several} of {of}{told}")
+
+
+def print_flaky(found: Baseline) -> None:
+    """What differs from run to run, and which runs are missing."""
+    rows = [[clean(one.id), ", ".join(one.ends), "the order" if one.by_order else "by itself"] for one in found.flaky]
+    if rows:
+        print_table(["TEST", "ENDS", "CHANGES WITH"], rows)
+    for test in found.unstable:
+        click.echo(f"{clean(test)}: its name is not always the same")
+    for run in found.incomplete:
+        where = f" in {clean(run.project)}" if run.project != "." else ""
+        warn(f"{run.check}{where} could not run {run.run}: {clean(run.reason)}")
+    tests = sum(len(result.tests or ()) for result in found.results)
+    told = f"{number(len(found.flaky))} of {plural(tests, 'test')} did not always end alike"
+    click.echo(f"{told}, {number(len(found.unstable))} have no steady name (seed {found.seed})")
 
 
 def print_diagnosis(found: Diagnosis) -> None:
@@ -111,11 +152,11 @@ def _tools(tools: Sequence[FoundTool]) -> Iterator[str]:
         name = tool.check.partition("/")[2]
         whose = WHOSE[tool.whose] if tool.whose else ""
         words = "MISSING" if tool.program is None else "BROKEN" if tool.reason else "ok"
-        program = "" if tool.whose == "built-in" else tool.program or tool.reason or ""
+        program = "" if tool.whose == "built-in" else tool.program or ""
         rows.append([words, name, tool.kind, tool.version or "", whose, clean(program)])
     for line, tool in zip(table_lines(rows, [False] * 6, terminal_width() - 2), tools, strict=True):
         yield "  " + (line if tool.reason is None else click.style(line, fg="red"))
-        if tool.reason is not None and tool.program is not None:
+        if tool.reason is not None:
             yield f"           {clean(tool.reason)}"
         if tool.mend:
             yield f"           -> {clean(tool.mend)}"

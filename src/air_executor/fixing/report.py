@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import click
 
 from air_executor.fixing.health import DynamicHealth, Health, StaticHealth
+from air_executor.fixing.history import Record
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
@@ -19,6 +20,7 @@ from air_executor.terminal import table_lines
 __all__ = [
     "MODES",
     "OUTCOMES",
+    "comparable",
     "found_text",
     "health_lines",
     "lost_lines",
@@ -78,9 +80,9 @@ def lost_lines(results: Iterable[CheckResult]) -> Iterator[str]:
                 yield f"  -> {clean(result.mend)}"
 
 
-def health_lines(health: Health, name: str, width: int) -> Iterator[str]:
-    """The whole report; `width`: columns of the terminal."""
-    for line in _lines(health, name, width):
+def health_lines(health: Health, name: str, width: int, before: Record | None = None) -> Iterator[str]:
+    """The whole report; `width`: columns of the terminal; `before`: an earlier examination to compare it with."""
+    for line in _lines(health, name, width, before):
         yield from _folded(line, width)
 
 
@@ -101,7 +103,7 @@ def _folded(line: str, width: int) -> Iterator[str]:
     yield current
 
 
-def _lines(health: Health, name: str, width: int) -> Iterator[str]:
+def _lines(health: Health, name: str, width: int, before: Record | None) -> Iterator[str]:
     yield from _title(f"Smart Health Check: {clean(name)}", "=")
     yield from _about(health)
     yield ""
@@ -120,7 +122,7 @@ def _lines(health: Health, name: str, width: int) -> Iterator[str]:
     yield from _measures(health)
     yield ""
     yield from _title(f"Smart Health Summary: {clean(name)}", "-")
-    yield from _summary(health)
+    yield from _summary(health, before)
 
 
 def _title(text: str, rule: str) -> Iterator[str]:
@@ -185,7 +187,8 @@ def _checks(health: Health, *, dynamic: bool, width: int) -> Iterator[str]:
     names = _dynamic_names()
     for skipped in health.skipped:
         if (skipped.check in names) == dynamic:
-            rows.append(["skipped", skipped.check, clean(skipped.project), clean(skipped.reason), ""])
+            reason = "" if skipped.reason == health.dynamic_skipped else clean(skipped.reason)
+            rows.append(["skipped", skipped.check, clean(skipped.project), reason, ""])
             colours.append("")
     for line, row, colour in zip(table_lines(rows, [False] * 5, width - 2), rows, colours, strict=True):
         outcome = row[0]
@@ -246,13 +249,14 @@ def _measures(health: Health) -> Iterator[str]:
 
 
 def _tests(health: Health) -> Iterator[str]:
-    results = [test for result in health.results for test in result.tests or ()]
-    if not results:
+    found = health.tests
+    if found is None:
         return
-    took = sum(test.duration_s for test in results)
-    slowest = max(results, key=lambda test: test.duration_s)
-    slow = f", the slowest {clean(slowest.id)} ({duration(slowest.duration_s)})" if slowest.duration_s else ""
-    yield f"Tests: {number(len(results))} in {duration(took)}{slow}"
+    kinds = ", ".join(f"{number(one.tests)} {one.kind} ({percent(one.pass_rate, digits=1)})" for one in found.kinds)
+    slow = "".join(f", the slowest {clean(one.id)} ({duration(one.duration_s)})" for one in found.slowest[:1])
+    yield f"Tests: {number(found.tests)} in {duration(found.duration_s)}: {kinds}{slow}"
+    if found.uncollected:
+        yield f"  {plural(found.uncollected, 'file')} could not be collected, so there may be more tests"
     if health.flaky:
         yield f"  not judged, since they differ from run to run: {', '.join(map(clean, health.flaky[:5]))}" + (
             f", and {len(health.flaky) - 5} more" if len(health.flaky) > 5 else ""
@@ -269,7 +273,14 @@ def _suppressions(health: Health) -> Iterator[str]:
         yield "Suppressions: none"
 
 
-def _summary(health: Health) -> Iterator[str]:
+def comparable(health: Health, runs: Sequence[Record]) -> Record | None:
+    """The last earlier examination in which tests were run, or left out, as in this one."""
+    tested = health.dynamic is not None
+    earlier = [run for run in runs if run.at != health.at and (run.dynamic is not None) == tested]
+    return earlier[-1] if earlier else None
+
+
+def _summary(health: Health, before: Record | None) -> Iterator[str]:
     static, dynamic = health.static, health.dynamic
     yield f"Static:   {percent(static.score, static.threshold)} ({_errors(static)}, {_quality(static)})"
     if dynamic is None:
@@ -277,8 +288,15 @@ def _summary(health: Health) -> Iterator[str]:
     else:
         yield f"Dynamic:  {percent(dynamic.score)} ({_dynamic_parts(dynamic)})"
     yield click.style(overall_line(health), bold=True, fg=_verdict_colour(health))
+    if before is not None:
+        when = before.at[:16].replace("T", " ")
+        yield f"  before: {percent(before.overall)} with {plural(before.issues, 'issue')} ({when} UTC)"
+    lost = list(lost_lines(health.results))
     for reason in health.unknown:
-        yield f"  not known: {clean(reason)}"
+        if clean(reason) not in lost:
+            yield f"  not known: {clean(reason)}"
+    if count := sum(result.outcome == "could_not_run" for result in health.results):
+        yield f"  not known: what {plural(count, 'check')} would have found that could not run (see above)"
     yield from (f"  {clean(line)}" for line in health.formula)
 
 

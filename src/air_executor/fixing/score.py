@@ -15,6 +15,7 @@ from air_executor.fixing.check import Kind
 from air_executor.fixing.config_sections import HealthCheck
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.metrics.findings import Within
+from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult
 
 __all__ = [
@@ -85,7 +86,7 @@ class DynamicHealth(Struct, kw_only=True, frozen=True):
     skipped: int
     """Skipped, and failed as expected: neither good nor bad."""
     unstable: int
-    """Not judged, since their names differ from one collection to the next."""
+    """Not judged, since their names or their ends differ from run to run."""
     pass_rate: float | None
     """Passed of passed and failed."""
     covered: int
@@ -176,15 +177,12 @@ def dynamic_health(
     results: Sequence[CheckResult], untested: Iterable[str], unknown: Iterable[str], config: HealthCheck
 ) -> DynamicHealth:
     """`results`: of the dynamic checks; `unknown`: what else is not known of them."""
-    tests = [test for result in results for test in result.tests or ()]
-    judged = [test.end for test in tests if not test.unstable]
-    passed = sum(end in ("passed", "xpassed") for end in judged)
-    failed = sum(end in ("failed", "error") for end in judged)
+    tests = measure_tests(test for result in results for test in result.tests or ())
     lost = [*_lost(results), *unknown]
     tests_lost = _lost(result for result in results if result.kind == "tests")
-    rate = passed / (passed + failed) if passed + failed and not tests_lost else None
+    rate = tests.pass_rate if not tests_lost else None
     if rate is None and not tests_lost:
-        lost.append(f"the pass rate is not known: none of {len(tests)} tests that could be judged ran to an end")
+        lost.append(f"the pass rate is not known: none of {tests.tests} tests passed or failed so that it counts")
     covers = [result.coverage for result in results if result.coverage is not None]
     covered, lines = sum(one.covered for one in covers), sum(one.lines for one in covers)
     coverage_lost = _lost(result for result in results if result.kind == "coverage")
@@ -196,11 +194,11 @@ def dynamic_health(
     if rate is not None and coverage is not None:
         score = round(config.weights.pass_rate * rate + config.weights.coverage * coverage, 6)
     return DynamicHealth(
-        tests=len(tests),
-        passed=passed,
-        failed=failed,
-        skipped=len(judged) - passed - failed,
-        unstable=len(tests) - len(judged),
+        tests=tests.tests,
+        passed=tests.passed,
+        failed=tests.failed,
+        skipped=tests.skipped,
+        unstable=tests.unstable,
         pass_rate=rate,
         covered=covered,
         lines=lines,

@@ -6,7 +6,7 @@ from typing import Final
 
 from air_executor.terminal import Shape
 
-__all__ = ["DOCTOR", "HEALTH", "ISSUES", "PLAN"]
+__all__ = ["DOCTOR", "FLAKY", "HEALTH", "ISSUES", "PLAN"]
 
 _ISSUE: Final = (
     "{`tool`, `rule` (the tool's code), `severity` (`error`, `warning`, `info`), `message`, `path`, `line`, "
@@ -43,10 +43,12 @@ HEALTH: Final = Shape(
         "healthy": "true, false, or null where it cannot be told",
         "healthy_from": "the overall score from which on it is healthy",
         "unknown": "what is not known, and why",
-        "suppressions": "{`entries`: a list of {`form`, `path`, `line`, `rules`, `in_config`}; `counts`: form -> "
-        "number; `unread`}",
+        "suppressions": "{`entries`: a list of {`form`, `path`, `line`, `rules`, `where`, `in_config`}; "
+        "`counts`: form -> number; `unread`}",
         "flaky": "ids of tests that are not judged",
         "formula": "how the scores came about, with the numbers, as lines",
+        "tests": "null, or of all tests {`tests`, `passed`, `failed`, `skipped`, `unstable`, `uncollected`, "
+        "`duration_s`, `pass_rate`, `kinds`: the same of each `kind` (`unit`, `integration`, `e2e`), `slowest`}",
         "notes": "what else is worth knowing, as sentences",
     },
 )
@@ -70,6 +72,18 @@ PLAN: Final = Shape(
         "`phase` (`build`, `test`, `lint`, `coverage`), `kind` (`mega`, `cleanup`, `location`, `single`), `topic`, "
         "`rules`, `where`, `issues` (as in `fix issues`), `files`, `estimate` (changed lines), `subject` (of the "
         "commit), `priority` (lower is sooner), `group` (batches of one group share no file)}",
+    },
+)
+FLAKY: Final = Shape(
+    "one object",
+    {
+        "repository": "the folder that was looked at",
+        "seed": "of the random order",
+        "results": "of the first run: a list as `results` of `fix health`",
+        "flaky": "tests that did not always end alike: a list of {`check`, `project`, `id`, `ends`}; `ends`: of the "
+        "run in their own order, that in their own order again, that in a random order",
+        "unstable": "ids of tests whose names are not always the same",
+        "incomplete": "runs that could not be made: a list of {`check`, `project`, `run`, `reason`}",
     },
 )
 DOCTOR: Final = Shape(

@@ -44,7 +44,8 @@ class Topic(Struct, frozen=True):
     type: str
     """Of the conventional commit."""
     words: str
-    """What a subject says: of a cleanup what is done, with `all ` in it; else what is wrong."""
+    """What a subject says: of a cleanup what is done, with `all ` in it; else what is wrong, so that `in src/` can
+    follow."""
     lines: int
     """A diff's lines for one issue, those it takes away and those it adds."""
     span: bool = False
@@ -68,7 +69,7 @@ _ALL: Final = (
     Topic("commented-code", "cleanup", "chore", "remove all code that is commented out", 2, span=True),
     Topic("syntax-errors", "location", "fix", "syntax errors", 4, phase="build"),
     Topic("build-errors", "location", "fix", "build errors", 6, phase="build"),
-    Topic("configuration", "single", "fix", "errors of the configuration", 4, phase="build"),
+    Topic("configuration", "single", "fix", "configuration", 4, phase="build"),
     Topic("type-errors", "location", "fix", "type errors", 6, phase="build"),
     Topic("borrow-errors", "location", "fix", "borrowing errors", 8, phase="build"),
     Topic("null-safety", "location", "fix", "null safety", 6),
@@ -90,11 +91,11 @@ _ALL: Final = (
     Topic("design", "location", "refactor", "design", 8),
     Topic("complexity", "location", "refactor", "complex code", 20, span=True),
     Topic("duplication", "location", "refactor", "duplicated code", 20, span=True),
-    Topic("long-files", "single", "refactor", "a file that is too long", 300),
+    Topic("long-files", "single", "refactor", "too many lines", 300),
     Topic("missing-docs", "location", "docs", "missing documentation", 6),
     Topic("debug-output", "location", "chore", "debugging output", 3),
     Topic("suppressions", "location", "chore", "suppressions", 3),
-    Topic("todos", "single", "chore", "something left to do", 20),
+    Topic("todos", "single", "chore", "things left to do", 20),
     Topic("test-style", "location", "test", "style of tests", 6),
     Topic("failing-tests", "location", "fix", "failing tests", 20, phase="test", by_file=True),
     Topic("broken-tests", "single", "fix", "tests that cannot be collected", 10, phase="test"),
@@ -124,9 +125,13 @@ TABLES: Final[Mapping[str, str]] = {
 }
 """Other names of tools."""
 COMPILERS: Final = frozenset({"clippy", "dart"})
-"""Tools that tell errors of the compiler beside their own findings; those keep it from building."""
+"""Tools that tell errors of the compiler beside findings of their own; only the first keep it from building."""
 PLUGINS: Final[Mapping[str, str]] = {"typescript": "@typescript-eslint", "typescript-eslint": "@typescript-eslint"}
 """Plugins of eslint that oxlint has its own name for."""
+
+
+LONGEST: Final = 200
+"""Characters of a code; no tool has longer ones, but anything may be imported."""
 
 
 def tool_name(tool: str) -> str:
@@ -145,8 +150,8 @@ def phase_of(issue: Issue) -> Phase:
     topic, tool = topic_of(issue), tool_name(issue.tool)
     if topic.phase is not None:
         return topic.phase
-    if tool in COMPILERS and issue.severity == "error" and "::" not in issue.rule:
-        return "build"
+    if tool in COMPILERS:
+        return "build" if issue.severity == "error" and "::" not in issue.rule else "lint"
     return _phases_of_tools().get(tool, "lint")
 
 
@@ -175,6 +180,8 @@ def _rules() -> dict[str, dict[str, Topic]]:
 def _topic(tool: str, rule: str) -> Topic:
     name = tool_name(tool)
     rule = rule.removeprefix("clippy::")
+    if len(rule) > LONGEST:
+        return OTHER
     if name == "oxlint":
         rule = _as_of_eslint(rule)
     everywhere = _rules()[ANY_TOOL].get(rule)

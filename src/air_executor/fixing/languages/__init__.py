@@ -19,6 +19,8 @@ GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
     "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
+    "go": "air_executor.fixing.languages.go:GO",
+    "dart": "air_executor.fixing.languages.dart:DART",
     "rust": "air_executor.fixing.languages.rust:RUST",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from air_executor.fixing.suppressions.ledger import Ledger, ledger
+from air_executor.fixing.suppressions.ledgers import Ledger, ledger
 from air_executor.fixing.suppressions.suppression import Suppression
 
 __all__ = ["Ledger", "Suppression", "ledger"]

@@ -20,25 +20,38 @@ class Form(NamedTuple):
     """Its group `form` is the name, `rules` what is suppressed."""
     tests_only: bool = False
     """Whether the words mean this only in files of tests."""
+    needs: re.Pattern[str] | None = None
+    """What has to stand in the same file for the words to mean this."""
 
 
 PYTHON: Final = (
-    Form(re.compile(r"(?P<form>(?<![\w.])(?:pytest\s*\.\s*)?mark\s*\.\s*(?:skipif|skip|xfail))\b")),
+    Form(re.compile(r"(?P<form>(?<![\w.])(?:\w+\s*\.\s*)?mark\s*\.\s*(?:skipif|skip|xfail))\b")),
     Form(re.compile(r"(?P<form>(?<![\w.])pytest\s*\.\s*(?:skip|xfail|importorskip))\s*\(")),
     Form(re.compile(r"(?<![\w.])(?P<form>importorskip)\s*\(")),
     Form(re.compile(r"(?P<form>(?<![\w.])unittest\s*\.\s*(?:skipIf|skipUnless|skip|expectedFailure))\b")),
-    Form(re.compile(r"@\s*(?P<form>skipIf|skipUnless|skip|expectedFailure)\b")),
+    Form(
+        re.compile(
+            r"@\s*(?P<form>(?!unittest\b)(?:(?!mark\b)\w+\s*\.\s*)*(?:skipIf|skipUnless|skip|expectedFailure))\b"
+        )
+    ),
+    Form(re.compile(r"\bdef\s+(?P<form>pytest_ignore_collect)\b")),
+    Form(
+        re.compile(r"(?<![\w.@])(?P<form>skip|xfail)\s*\("),
+        needs=re.compile(r"^\s*from\s+pytest\s+import\b[^)\n]*(?:\([^)]*)?\b(?:skip|xfail)\b", re.MULTILINE),
+    ),
     Form(re.compile(r"(?<=\.)(?P<form>skipTest)\s*\(")),
     Form(re.compile(r"\braise\s+(?:\w+\s*\.\s*)*(?P<form>SkipTest)\b")),
     Form(re.compile(r"(?P<form>\b__test__\s*=\s*False)\b")),
     Form(re.compile(r"^(?P<form>collect_ignore(?:_glob)?)\s*\+?=", re.MULTILINE)),
-    Form(re.compile(r"(?<![\w.])(?:typing\s*\.\s*)?@\s*(?:typing\s*\.\s*)?(?P<form>no_type_check)\b")),
+    Form(re.compile(r"@\s*(?:typing\s*\.\s*)?(?P<form>no_type_check)\b")),
 )
 RUNNERS: Final = r"(?<![\w$.])(?:it|test|describe|suite|context|specify|bench)"
+MODIFIERS: Final = r"(?:concurrent|sequential|serial|parallel|describe|extend|shuffle|only|skip)"
 JAVASCRIPT: Final = (
     Form(
         re.compile(
-            rf"(?P<form>{RUNNERS}(?:\s*\.\s*\w+)*?\s*\.\s*(?:skipIf|runIf|skip|only|todo|fails|failing|fixme))\b"
+            rf"(?P<form>{RUNNERS}(?:\s*\.\s*{MODIFIERS})*?\s*\.\s*(?:skipIf|runIf|skip|only|todo|fails|failing|fixme))\b"
+            r"(?!\s*=[^=>])"
         )
     ),
     Form(re.compile(r"(?<![\w$.])(?P<form>xit|xtest|xdescribe|xcontext|fit|fdescribe)\s*[(.`]"), tests_only=True),
@@ -60,14 +73,14 @@ RUST: Final = (
 )
 FORMS: Final = {
     **dict.fromkeys((".py", ".pyi", ".pyw"), PYTHON),
-    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"), JAVASCRIPT),
+    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"), JAVASCRIPT),
     ".go": GO,
     ".dart": DART,
     ".rs": RUST,
 }
 _PYTHON: Final = re.compile(
     r"\b(?:skip(?:if|If|Unless|Test)?|xfail|importorskip|SkipTest|expectedFailure|__test__|collect_ignore(?:_glob)?"
-    r"|no_type_check)\b"
+    r"|no_type_check|pytest_ignore_collect)\b"
 )
 _JAVASCRIPT: Final = re.compile(
     r"\.\s*(?:skip|only|todo|fails|failing|fixme|runIf)|\b(?:xit|xtest|xdescribe|xcontext|fit|fdescribe)\b"
@@ -75,7 +88,7 @@ _JAVASCRIPT: Final = re.compile(
 )
 WORDS: Final = {
     **dict.fromkeys((".py", ".pyi", ".pyw"), _PYTHON),
-    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"), _JAVASCRIPT),
+    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"), _JAVASCRIPT),
     ".go": re.compile(r"\.Skip"),
     ".dart": re.compile(r"[sS]kip|solo"),
     ".rs": re.compile(r"allow|expect|ignore|skip|coverage"),
@@ -92,6 +105,8 @@ def in_code(path: str, suffix: str, lexed: Lexed) -> Iterator[Suppression]:
     of_tests = TEST_FILE.search(path) is not None
     for form in FORMS.get(suffix, ()):
         if form.tests_only and not of_tests:
+            continue
+        if form.needs is not None and form.needs.search(code) is None:
             continue
         for match in form.expression.finditer(code):
             given = match.groupdict().get("rules") or ""

@@ -26,14 +26,24 @@ class Form(NamedTuple):
     """What makes a name of the group's text that is none alone."""
     only: str
     """Which of the rules count, of a form that can say the contrary too."""
+    block: bool
+    """Whether it counts in a block comment too."""
 
 
-def _form(expression: str, *, separator: str = r"[\s,]+", flags: int = 0, prefix: str = "", only: str = "") -> Form:
-    return Form(re.compile(expression, flags), separator, prefix, only)
+def _form(
+    expression: str,
+    *,
+    separator: str = r"[\s,]+",
+    flags: int = 0,
+    prefix: str = "",
+    only: str = "",
+    block: bool = True,
+) -> Form:
+    return Form(re.compile(expression, flags), separator, prefix, only, block)
 
 
-def _of_python(expression: str, **options: str) -> Form:
-    return _form(expression, flags=re.IGNORECASE, **options)
+def _of_python(expression: str, separator: str = r"[\s,]+") -> Form:
+    return _form(expression, separator=separator, flags=re.IGNORECASE)
 
 
 BRACKETS: Final = r"(?:\s*\[(?P<rules>[^\]]*)\])"
@@ -62,28 +72,29 @@ JAVASCRIPT: Final = (
         rf"(?P<form>(?:eslint|oxlint|tslint|jshint|stylelint)[-:]disable(?:-next-line|-line)?)(?![-\w]):?{ESLINT_RULES}"
     ),
     _form(
-        rf"(?P<form>eslint)\s+(?P<rules>(?=.*{OFF}).+)",
+        rf"(?P<form>eslint)\s+(?P<rules>(?=.*{OFF}).+?)(?:\s--\s.*)?$",
         separator=r",(?![^\[]*\])",
         only=OFF,
     ),
     _form(r"(?P<form>@ts-(?:ignore|expect-error|nocheck))\b"),
     _form(r"(?P<form>biome-ignore(?:-all|-start)?)\s+(?P<rules>[\w/.()-]+(?:\s+[\w]+/[\w/.()-]+)*)(?=\s*(?::|$))"),
     _form(r"(?P<form>deno-lint-ignore(?:-file)?)\b(?:\s+(?P<rules>[\w-]+(?:[\s,]+[\w-]+)*))?"),
-    _form(r"(?P<form>(?:istanbul|c8|v8)\s+ignore(?:\s+(?:next|if|else|file|start|try|catch))?)\b"),
+    _form(r"(?P<form>(?:istanbul|c8|v8)\s+ignore(?!\s+(?:stop|end))(?:\s+(?:next|if|else|file|start|try|catch))?)\b"),
     _form(r"(?P<form>node:coverage\s+(?:disable|ignore next))\b"),
     _form(r"(?P<form>prettier-ignore(?:-start)?|dprint-ignore(?:-file)?|jshint ignore:\w+)\b"),
+    _form(r"(?P<form>svelte-ignore)\s+(?P<rules>[\w-]+(?:[\s,]+[\w-]+)*)"),
     _form(r"(?P<form>\$Flow(?:FixMe|Ignore|ExpectedError|Issue))\b(?:\[(?P<rules>[^\]]*)\])?"),
 )
 GO: Final = (
-    _form(r"(?P<form>nolint)(?:\s*:\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*))?(?=\s|$)"),
-    _form(r"(?P<form>lint:(?:ignore|file-ignore))\s+(?P<rules>\S+)", separator=","),
-    _form(r"(?P<form>revive:disable(?:-next-line|-line)?)\b(?::(?P<rules>[\w,-]+))?"),
+    _form(r"(?P<form>nolint)(?:\s*:\s*(?P<rules>[\w-]+(?:\s*,\s*[\w-]+)*))?(?=\s|$)", block=False),
+    _form(r"(?P<form>lint:(?:ignore|file-ignore))\s+(?P<rules>\S+)", separator=",", block=False),
+    _form(r"(?P<form>revive:disable(?:-next-line|-line)?)\b(?::(?P<rules>[\w,-]+))?", block=False),
     _form(r"#?(?P<form>nosec)\b(?:\s+(?P<rules>G\d+(?:[\s,]+G\d+)*))?"),
     _form(r"(?P<form>(?:coverage|gocyclo|gocognit|exhaustive):ignore)\b"),
-    _form(r"(?P<form>go:build\s+ignore|\+build\s+ignore)\b"),
+    _form(r"(?P<form>go:build\s+ignore|\+build\s+ignore)\b", block=False),
 )
 DART: Final = (
-    _form(r"(?P<form>ignore(?:_for_file)?)\s*:\s*(?P<rules>[\w/=.]+(?:\s*,\s*[\w/=.]+)*)", prefix="// "),
+    _form(r"(?P<form>ignore(?:_for_file)?)\s*:\s*(?P<rules>[\w/=.]+(?:\s*,\s*[\w/=.]+)*)", prefix="// ", block=False),
     _form(r"(?P<form>coverage:ignore-(?:line|start|file))\b"),
     _form(r"(?P<form>dart format off)\b"),
 )
@@ -94,7 +105,9 @@ ANY: Final = (
 )
 FORMS: Final = {
     **dict.fromkeys((".py", ".pyi", ".pyw"), (*PYTHON, *ANY)),
-    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"), (*JAVASCRIPT, *ANY)),
+    **dict.fromkeys(
+        (".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"), (*JAVASCRIPT, *ANY)
+    ),
     ".go": (*GO, *ANY),
     ".dart": (*DART, *ANY),
     ".rs": ANY,
@@ -105,8 +118,8 @@ _HASH: Final = re.compile(
     re.IGNORECASE,
 )
 _SLASHES: Final = re.compile(
-    r"lint|@ts-|biome-|dprint-|prettier-|jshint|istanbul|c8 |v8 |coverage|\$Flow|revive:|nosec|:ignore|build\s+ignore"
-    r"|ignore(?:_for_file)?\s*:|format off|lizard|NOSONAR|nosemgrep"
+    r"lint|@ts-|biome-|svelte-|dprint-|prettier-|jshint|istanbul|c8 |v8 |coverage|\$Flow|revive:|nosec|:ignore"
+    r"|build\s+ignore|ignore(?:_for_file)?\s*:|format off|lizard|NOSONAR|nosemgrep"
 )
 WORDS: Final = {suffix: _HASH if forms[0] is PYTHON[0] else _SLASHES for suffix, forms in FORMS.items()}
 """Files without any of these need no second look."""
@@ -128,7 +141,7 @@ def _of_comment(path: str, forms: tuple[Form, ...], comment: Comment) -> Iterato
     for line, segment in _segments(comment):
         for form in forms:
             match = form.expression.match(segment)
-            if match is None:
+            if match is None or (not form.block and comment.text.startswith("/*")):
                 continue
             rules = re.split(form.separator, match.groupdict().get("rules") or "")
             name = form.prefix + " ".join(match["form"].split())
@@ -145,8 +158,8 @@ def _of_comment(path: str, forms: tuple[Form, ...], comment: Comment) -> Iterato
 
 def _segments(comment: Comment) -> Iterator[tuple[int, str]]:
     """The parts of a comment at whose beginning tools look, with their lines."""
-    if comment.text.startswith("/*"):
-        text = comment.text[2:].removesuffix("*/")
+    if comment.text.startswith(("/*", "<!--")):
+        text = comment.text.removeprefix("/*").removeprefix("<!--").removesuffix("*/").removesuffix("-->")
         first = text.lstrip("*! \t\n")
         begins = comment.line + text[: len(text) - len(first)].count("\n")
         yield begins, re.sub(r"\n\s*\*?\s*", " ", first).strip()

@@ -63,7 +63,7 @@ class Lexed:
         for start, end, comment in self._spans:
             if not comment and not strings:
                 continue
-            edge = 0 if comment else 1  # quotes stay, so that a string is still seen to be one
+            edge = 0 if comment or end - start < 2 else 1  # quotes stay, so that a string is still seen to be one
             parts += [self._text[done : start + edge], re.sub(r"[^\n]", " ", self._text[start + edge : end - edge])]
             done = end - edge
         return "".join([*parts, self._text[done:]])
@@ -207,9 +207,33 @@ def _begins_expression(text: str, place: int, before: list[Span]) -> bool:
     return last not in ")]}<"
 
 
+MARKUP: Final = re.compile(
+    r"<!--.*?-->|<(?P<tag>script|style)\b[^>]*>(?P<inside>.*?)</(?P=tag)\s*>", re.DOTALL | re.IGNORECASE
+)
+STYLE: Final = re.compile(r"(?P<c>/\*.*?\*/)|(?:'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")", re.DOTALL)
+
+
+def _markup(text: str) -> list[Span]:
+    """Components of Vue and Svelte: HTML with scripts and styles in it. Text between tags counts as a string."""
+    found = []
+    done = 0
+    for match in MARKUP.finditer(text):
+        if done < match.start():
+            found.append(Span(done, match.start(), False))
+        done = match.end()
+        if match["tag"] is None:
+            found.append(Span(match.start(), done, True))
+            continue
+        inner = _javascript if match["tag"].lower() == "script" else _plain(STYLE)
+        start = match.start("inside")
+        found += [Span(start + one.start, start + one.end, one.comment) for one in inner(match["inside"])]
+    return [*found, Span(done, len(text), False)] if done < len(text) else found
+
+
 LEXERS: Final[dict[str, Callable[[str], list[Span]]]] = {
     **dict.fromkeys((".py", ".pyi", ".pyw"), _python),
     **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts"), _javascript),
+    **dict.fromkeys((".vue", ".svelte"), _markup),
     ".go": _plain(GO),
     ".dart": _plain(DART),
     ".rs": _plain(RUST),
