@@ -268,7 +268,8 @@ def doctor(project: Path | None, config: Path | None, static_only: bool, as_json
     from air_executor.fixing.listing import print_diagnosis
 
     repository, settings = target(project, config)
-    found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
+    with progress():  # versions may take seconds
+        found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
     if as_json:
         _print_json(found)
     else:
