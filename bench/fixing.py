@@ -27,40 +27,46 @@ KNOWN_GOAL_S = 2.0
 PER_PACKAGE = 40
 TOOLS = Path(os.environ.get("FIXING_TOOLS") or Path(__file__).parents[1] / ".venv" / "fixing-tools")
 
-MODULE = '''\
+HEAD = '''\
 """Part {number} of a program that does little."""
 
 import json
 import os
 import re
 
-NUMBERS = [{number}, {number} + 1, {number} + 2]
-
 
 class Part{number}:
+    """What is counted."""
+
     def __init__(self, start: int) -> None:
         self.start = start
         self.seen: dict[str, int] = {{}}
-
-    def total_{number}(self, numbers: list[int]) -> int:
+'''
+METHOD = '''
+    def total_{number}_{method}(self, numbers: list[int]) -> int:
+        """Of those that can be divided by {divisor}."""
         total = self.start
         for number in numbers:
             if number % {divisor} == 0:
-                total += number * {number}
+                total += number * {method}
             elif number > {number}:
                 total -= number
         return total
 
-    def name_{number}(self, word: str) -> str:
-        unused = word.strip()
+    def name_{number}_{method}(self, word: str) -> str:
+        """As often as it was asked for."""
         self.seen[word] = self.seen.get(word, 0) + 1
         return f"{{word}}-{number}-{{self.seen[word]}}"
-
+'''
+TAIL = '''
 
 def size_{number}(text: str) -> int:
+    """How long a text is."""
+    unused = text.strip()
     return text
 '''
 """Five issues: three imports and a variable that are not used, and what is not the type it is said to be."""
+METHODS = 6
 TEST = """\
 import pytest
 from package{package} import part{number}
@@ -69,11 +75,11 @@ from package{package} import part{number}
 @pytest.mark.parametrize("start", [0, 1, 2])
 def test_total(start):
     part = part{number}.Part{number}(start)
-    assert part.total_{number}([]) == start
+    assert part.total_{number}_0([]) == start
 
 
 def test_name():
-    assert part{number}.Part{number}(0).name_{number}("a") == "a-{number}-1"
+    assert part{number}.Part{number}(0).name_{number}_0("a") == "a-{number}-1"
 """
 PYPROJECT = """\
 [project]
@@ -97,7 +103,9 @@ def write_project(place: Path, files: int) -> int:
         folder = place / f"package{number // PER_PACKAGE}"
         folder.mkdir(exist_ok=True)
         (folder / "__init__.py").touch()
-        (folder / f"part{number}.py").write_text(MODULE.format(number=number, divisor=number % 7 + 2))
+        methods = [METHOD.format(number=number, method=one, divisor=one + 2) for one in range(METHODS)]
+        text = HEAD.format(number=number) + "".join(methods) + TAIL.format(number=number)
+        (folder / f"part{number}.py").write_text(text)
         if number % 10 == 0:
             test = TEST.format(number=number, package=number // PER_PACKAGE)
             (place / "tests" / f"test_part{number}.py").write_text(test)
@@ -151,6 +159,7 @@ class Bench:
         (self.folder / "files.json").write_text(json.dumps(asked))
         return [
             ["ruff", "check", "--output-format=json", f"{cache}/ruff", "."],
+            ["ruff", "format", "--check", "--output-format=json", f"{cache}/ruff-format", "."],
             ["mypy", "--output=json", "--show-column-numbers", f"{cache}/mypy"],
             [
                 sys.executable, "-P", "-m", "air_executor.fixing.metrics.measure", f"{self.folder}/files.json",
