@@ -96,7 +96,6 @@ def test_biome(tree: Path, tmp_path: Path):
     assert found == told, result
     assert len(result.issues) > 200
     assert {path for _, path, _, _ in told} >= {"a folder (new)/with, CRLF.js", "[id].js", "broken.js"}
-    assert any(issue.safe_fix for issue in result.issues)
 
 
 @pytest.mark.parametrize("name", sorted(RELEASES))
