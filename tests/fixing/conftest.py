@@ -6,6 +6,7 @@ ours pins otherwise; those of JavaScript in `.venv/fixing-node`. FIXING_TOOLS an
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -49,7 +50,11 @@ def with_tools(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def go_cache() -> Path:
     """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
-    return ROOT / ".venv" / "fixing-cache" / "go"
+    folder = ROOT / ".venv" / "fixing-cache"
+    (folder / "shared").mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "shared-sandbox").symlink_to("shared")
+    return folder / "go"
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from air_executor.fixing.issue import Issue
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.output import last_words, not_understood, relative
 from air_executor.fixing.tools.programs import find_program, folders_up
+from air_executor.fixing.tools.python import version_numbers
 
 __all__ = [
     "MEND",
@@ -33,6 +34,7 @@ __all__ = [
     "module_path",
     "own_issues",
     "passed_over",
+    "supported",
     "work_members",
 ]
 
@@ -43,6 +45,7 @@ PLACE: Final = re.compile(
     r"(?P<path>\S.*?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<message>.*)"
 )
 CODE: Final = re.compile(r" \[go\.dev/e/(\w+)\]$")
+OLDEST: Final = (1, 21)
 COMPILE_ERROR: Final = "compile-error"
 """For errors that have no code of the compiler's, such as those of syntax."""
 
@@ -63,6 +66,13 @@ def find_go(project: Project, *, module: bool = True) -> Tool:
         "GOWORK": str(_work_file(project) or "off"),
     }
     return msgspec.structs.replace(tool, env=env)
+
+
+def supported(tool: Tool) -> None:
+    """Raise for a version without what the checks are built on."""
+    if version_numbers(tool.version) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise CouldNotRun(f"go {tool.version} is too old: {wanted} and later tell what is needed here", "update Go")
 
 
 def _modules() -> str:

@@ -21,6 +21,7 @@ from air_executor.fixing.tools.go import (
     own_issues,
     passed_over,
     stopped,
+    supported,
 )
 from air_executor.fixing.tools.output import not_understood, relative
 
@@ -59,6 +60,7 @@ class GoBuild(GoCheck):
     kind: ClassVar[Kind] = "build"
 
     def command(self, project: Project, tool: Tool) -> Command:
+        supported(tool)
         # All errors, not the first ten, each with its code.
         flags = ("-e", "-export", "-test", "-gcflags=-e -errorurl", f"-json={fields(Package)}")
         return Command(argv=(*tool.argv, "list", *flags, "./..."), cwd=project.path)

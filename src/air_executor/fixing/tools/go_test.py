@@ -15,7 +15,7 @@ from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Proj
 from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.outcome import TestEnd, TestResult
 from air_executor.fixing.sources import read_source
-from air_executor.fixing.tools.go import GoCheck, compile_issues, folder_of, located
+from air_executor.fixing.tools.go import GoCheck, compile_issues, folder_of, located, supported
 from air_executor.fixing.tools.output import check_exit, last_words, not_understood
 
 __all__ = ["Event", "GoTest", "read_events"]
@@ -100,6 +100,7 @@ class GoTest(GoCheck):
         return True
 
     def command(self, project: Project, tool: Tool) -> Command:
+        supported(tool)
         words = ["-json", "-count=1", "-vet=off", "-timeout=0", "-coverprofile={out}/cover.out"]
         packages = ["./..."]
         if project.selection is not None:
