@@ -19,7 +19,7 @@ from air_executor.fixing.check import Selection
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
 from air_executor.fixing.running import Options, run_checks, skipped_checks
-from air_executor.fixing.tools.go import find_go, folder_of, module_path, work_members
+from air_executor.fixing.tools.go import Folders, find_go, module_path, work_members
 from tests.fixing.conftest import SYSTEM_PATH, Write, program, project_of, run_check
 
 # go compiles its standard library when its cache is new.
@@ -213,9 +213,9 @@ def test_what_is_read_of_modules(repository: Write, with_tools: Path):
     names = {root: module_path(project_of(place, "go", root)) for root in ("app", "lib", "alone")}
     assert names == {root: f"example.org/{root}" for root in names}
     lib = project_of(place, "go", "lib")
-    assert folder_of(lib, "example.org/lib") == "lib"
-    assert folder_of(lib, "example.org/lib/a b [example.org/lib/a b.test]") == "lib/a b"
-    assert folder_of(lib, "example.org/library") is None
+    assert Folders(lib).of("example.org/lib") == "lib"
+    assert Folders(lib).of("example.org/lib/a b [example.org/lib/a b.test]") == "lib/a b"
+    assert Folders(lib).of("example.org/library") is None
     assert find_go(lib).env["GOWORK"] == str(place / "go.work")
     assert find_go(project_of(place, "go", "alone")).env["GOWORK"] == "off"
 

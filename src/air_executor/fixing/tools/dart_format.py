@@ -35,15 +35,18 @@ class DartFormat(DartCheck):
         if summary is None:
             raise not_understood(self.name, run, "no summary")
         issues = []
+        own = frozenset(project.files)
         for line in lines:
             found = CHANGED.fullmatch(line)
             if found is None:
                 raise not_understood(self.name, run, f"the line {line[:80]!r}")
-            issues.append(self._issue(project, run, "unformatted", found[1], "dart format would change this file"))
+            issues.append(
+                self._issue(project, own, run, "unformatted", found[1], "dart format would change this file")
+            )
         if len(issues) != int(summary[2] or 0):
             raise not_understood(self.name, run, f"{len(issues)} files, but {summary[2]} in its summary")
         broken = [
-            self._issue(project, run, "syntax", found[3], found[4], int(found[1]), int(found[2]))
+            self._issue(project, own, run, "syntax", found[3], found[4], int(found[1]), int(found[2]))
             for line in run.stderr.read_text("utf-8", "replace").split("\n")
             if (found := BROKEN.fullmatch(line.strip()))
         ]
@@ -52,10 +55,18 @@ class DartFormat(DartCheck):
         return Findings(issues=issues + broken)
 
     def _issue(
-        self, project: Project, run: ToolRun, rule: str, name: str, message: str, line: int = 0, column: int = 0
+        self,
+        project: Project,
+        own: frozenset[str],
+        run: ToolRun,
+        rule: str,
+        name: str,
+        message: str,
+        line: int = 0,
+        column: int = 0,
     ) -> Issue:
         path = relative(project, name)
-        if path not in project.files:
+        if path is None or path not in own:
             raise not_understood(self.name, run, f"{name} was not asked for")
         return Issue(
             tool=self.name,

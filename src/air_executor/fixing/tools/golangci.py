@@ -172,7 +172,7 @@ def _plugins(config: Path) -> bool:
         return False
     try:
         content: Any = yaml.safe_load(text) if config.suffix != ".toml" else None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         return "custom" in text
