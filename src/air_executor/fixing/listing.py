@@ -137,8 +137,8 @@ def print_flaky(found: Baseline) -> None:
     for run in found.incomplete:
         where = f" in {clean(run.project)}" if run.project != "." else ""
         warn(f"{run.check}{where} could not run {run.run}: {clean(run.reason)}")
-    for test in uncollected(found):
-        warn(f"{clean(test.file)} could not be collected: {clean(test.message) or 'it does not say why'}")
+    for lost in uncollected(found):
+        warn(f"{clean(lost.file)} could not be collected: {clean(lost.message) or 'it does not say why'}")
     tests = sum(bool(test.name) for result in found.results for test in result.tests or ())
     told = f"{number(len(found.flaky))} of {plural(tests, 'test')} did not always end alike"
     click.echo(f"{told}, {number(len(found.unstable))} have no steady name (seed {found.seed})")
