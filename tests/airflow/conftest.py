@@ -2,6 +2,7 @@
 
 @pytest.mark.airflow(since=(3, 1))     not on older ones; before=(3, 0): not on newer ones
 @pytest.mark.airflow(pre=True)         on the newest pre-release as well, where it may fail
+@pytest.mark.airflow(soak=(2, 10))     on that one only with the long tests
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = []
         if version.name == versions.PRE:
             marks.append(pytest.mark.xfail(strict=False, reason=f"pre-release: Airflow {version.version} may fail"))
+        if version.series == getattr(metafunc.definition.get_closest_marker("airflow"), "kwargs", {}).get("soak"):
+            marks.append(pytest.mark.soak)
         # the id tells the distribution over processes which tests share a site (sites.py)
         parameters.append(pytest.param(version.name, id=version.tag if fixture == "airflow" else None, marks=marks))
     metafunc.parametrize(fixture, parameters, indirect=True, scope="session")

@@ -128,6 +128,7 @@ def test_ids_as_long_as_airflow_lets_them_be(dags: AirflowSite, job: Callable[..
     assert read(folder / "state.json")["state"] == "completed"
 
 
+@pytest.mark.airflow(soak=(2, 10))
 @pytest.mark.timeout(1000)
 def test_a_hundred_mapped_jobs_at_once(dags: AirflowSite, folder: Path, job: Callable[..., Path]) -> None:
     run_id = dags.trigger("mapped", {"folder": str(folder)})
