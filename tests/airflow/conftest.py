@@ -7,15 +7,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.airflow import versions
 from tests.airflow.site import AirflowSite, connect
 from tests.airflow.sites import AirflowSites
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 collect_ignore = ["inside"]  # run by test_inside.py, in the environments that have Airflow
 HERE = Path(__file__).parent
@@ -77,6 +81,31 @@ def airflow(request: pytest.FixtureRequest) -> AirflowSite:
     sites = request.config.pluginmanager.get_plugin("airflow-sites")
     assert isinstance(sites, AirflowSites)
     return connect(sites.begin(version.name))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium, gone after the module: while Playwright is there, no other event loop can run in this process."""
+    from tests.browser.conftest import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: to the folder in DASHBOARD_SCREENSHOTS, else the test's own."""
+    folder = Path(os.environ.get("DASHBOARD_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For what the jobs of one DAG run leave behind."""
+    made = tmp_path / "run"
+    made.mkdir()
+    return made
 
 
 @pytest.hookimpl(wrapper=True)

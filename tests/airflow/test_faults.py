@@ -34,13 +34,6 @@ def dags(airflow: AirflowSite, manager: ManagerProcess) -> AirflowSite:
     return airflow
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "run"
-    made.mkdir()
-    return made
-
-
 def said(folder: Path, mark: str) -> list[str]:
     """What the work of a job has written: `begun` and `ended` once each, if it was done once."""
     try:

@@ -34,13 +34,6 @@ def dags(airflow: AirflowSite, manager: ManagerProcess) -> AirflowSite:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "run"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
 def job(airflow: AirflowSite) -> Callable[..., Path]:
     """The folder of a task's job."""
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,14 @@ import pytest
 from air_executor.airflow import _compat
 from air_executor.airflow.trigger import AirExecutorJobTrigger
 from air_executor.times import from_iso
-from tests.airflow.inside.jobs import Jobs, Lines, jobs_in, own, server_of
+from tests.airflow.inside.jobs import Jobs, Lines, own, server_of
 from tests.support import wait_for
 
 MANY = int(os.environ.get("AIR_EXECUTOR_TEST_MANY", "60"))
 """Triggers at once; 500 takes a minute."""
 Event = dict[str, Any]
 
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    with jobs_in(tmp_path) as jobs:
-        yield jobs
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    before = own()
-    yield
-    wait_for(lambda: own() <= before, "the end of all threads and files of the triggers", 5)
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def trigger_of(jobs: Jobs, name: str, job_id: str | None = None, **more: Any) -> AirExecutorJobTrigger:
