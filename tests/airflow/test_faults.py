@@ -13,6 +13,7 @@ import pytest
 
 from air_executor import AirExecutorClient
 from tests.acceptance.web_server import Server
+from tests.airflow.configuration import ASK_S
 from tests.airflow.site import AirflowSite, take_over
 from tests.support import ManagerProcess, read, wait_end, wait_for
 
@@ -72,7 +73,7 @@ def test_a_killed_task_and_a_killed_triggerer_double_no_work(dags: AirflowSite, 
         states = {one["task_id"]: (one["try_number"], one["state"]) for one in dags.instances("killed", run_id)}
         return states["killed_waits"] == (2, "running")
 
-    wait_for(second_try, "another try of the killed task", 120)
+    wait_for(second_try, "another try of the killed task", 120, every_s=ASK_S)
     dags.wait_log("killed", run_id, "killed_waits", "under way", try_number=2)
     # the job of the deferred task ends while nobody looks
     (folder / "go").touch()
