@@ -71,7 +71,8 @@ class AirExecutorJobOperator(BaseOperator):
         manager reads them when a task starts, with the Airflow configuration that holds where it runs; they are
         written nowhere.
     :param wait_for_termination: False: hand over only; the task succeeds with `{"job_name", "job_id", "state"}`.
-    :param deferrable: wait in the triggerer, without occupying a slot; default `[operators] default_deferrable`.
+    :param deferrable: wait in the triggerer, without occupying a slot, unless the job ends within half a second;
+        default `[operators] default_deferrable`.
     :param poll_interval: seconds between two looks at the job, at most.
     :param on_retry: what a further try does about a failed job: `retry_failed` gives its failed tasks another go,
         `resume` lets the failure stand (tries are for a lost Airflow task only), `restart` makes a new run.
