@@ -155,3 +155,20 @@ def test_a_repository_whose_path_is_not_utf_8_is_refused(tmp_path: Path):
 def test_no_such_folder(tmp_path: Path):
     with pytest.raises(NotFound, match="no such folder"):
         find_files(tmp_path / "nowhere")
+
+
+def test_what_go_vendors_is_left_out(repository: Write, history: str):
+    place = repository(
+        {
+            "go.mod": "module x\n",
+            "a.go": "package x\n",
+            "vendor/modules.txt": "# example.org/y v1.0.0\n",
+            "vendor/example.org/y/y.go": "package y\n",
+            "sub/vendor/modules.txt": "",
+            "sub/vendor/z.go": "package z\n",
+            "other/vendor/mine.go": "package vendor\n",
+        }
+    )
+    settle(place, history)
+    assert find_files(place).paths == ("a.go", "go.mod", "other/vendor/mine.go")
+    assert set(reasons(place).values()) == {"vendored by Go"}

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol
 from msgspec import Struct, field
 
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.measures import ProjectMetrics
 from air_executor.fixing.outcome import Coverage, TestResult
 
 __all__ = ["Check", "Command", "CouldNotRun", "Findings", "Kind", "Project", "Selection", "Tool", "ToolRun"]
@@ -60,6 +61,8 @@ class Tool(Struct, frozen=True):
     version: str | None
     own: bool
     """Whether it is the project's (its virtual environment, its node_modules), not ours."""
+    env: dict[str, str] = {}
+    """What it needs in its environment whatever it is asked, its version too; filled in like a command's."""
 
 
 class CouldNotRun(Exception):
@@ -75,7 +78,8 @@ class Command(Struct, kw_only=True, frozen=True):
     """What to run. Environment: an allowlist, a private HOME and TMPDIR, no credentials, and `env`.
 
     `{out}` in `argv` and `env` stands for a fresh folder of this run, `{cache}` for one that stays from run to run of
-    this check on this project, `{reads}` for the `{out}` of the check named by `reads`.
+    this check on this project, `{shared}` for one that stays and that all checks of the repository use at once,
+    `{reads}` for the `{out}` of the check named by `reads`.
     """
 
     argv: tuple[str, ...]
@@ -87,6 +91,10 @@ class Command(Struct, kw_only=True, frozen=True):
     """Files that are written for the tool beforehand: path relative to `{out}` -> text."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Files the tool may write: name -> path relative to `{out}`."""
+    then: Command | None = None
+    """What is run after it, however it ended, with its outputs in the same place. Where it fails they are missing."""
+    parts: tuple[Path, ...] = ()
+    """Files and packages the program is made of that lie elsewhere than it: the sandbox shows their folders."""
 
 
 class ToolRun(Struct, kw_only=True, frozen=True):
@@ -98,7 +106,7 @@ class ToolRun(Struct, kw_only=True, frozen=True):
     stdout: Path
     stderr: Path
     outputs: dict[str, Path]
-    """Those that exist, and those of the check named by `reads`."""
+    """Those that exist, and those of the check named by `reads`, whose standard output is `stdout`."""
     duration_s: float
     version: str | None = None
 
@@ -109,6 +117,7 @@ class Findings(Struct, kw_only=True):
     issues: list[Issue] = field(default_factory=list)
     tests: list[TestResult] | None = None
     coverage: Coverage | None = None
+    metrics: ProjectMetrics | None = None
     note: str | None = None
     """What the reader must know of a result that is not the whole truth (a syntax error hid the rest)."""
 
@@ -120,7 +129,8 @@ class Check(Protocol):
     """The tool's name, such as `ruff`."""
     kind: ClassVar[Kind]
     version_args: ClassVar[tuple[str, ...]]
-    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts."""
+    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts. It is
+    not asked where `find` knows it."""
     reads: ClassVar[str | None]
     """The check of the same project whose outputs this one reads (coverage those of the tests); it runs after it."""
 

@@ -23,7 +23,7 @@ __all__ = ["ALLOWED", "available", "copy_tree", "tool_environment", "wrapped"]
 
 ALLOWED: Final = (
     "PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "TZ",
-    "PYENV_ROOT", "PYENV_VERSION", "NVM_DIR", "ASDF_DIR", "ASDF_DATA_DIR", "RUSTUP_TOOLCHAIN",
+    "PYENV_ROOT", "PYENV_VERSION", "NVM_DIR", "ASDF_DIR", "ASDF_DATA_DIR", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN",
     "GOROOT", "GOTOOLCHAIN", "JAVA_HOME", "FLUTTER_ROOT", "ANDROID_HOME", "LD_LIBRARY_PATH",
 )  # fmt: skip
 """Variables that tools get as the user has them; the configuration may name more."""
@@ -41,6 +41,9 @@ def tool_environment(home: Path, more: Iterable[str] = ()) -> dict[str, str]:
     """The environment of a tool whose private home is `home`: `home/tmp` is its TMPDIR."""
     env = {name: os.environ[name] for name in (*ALLOWED, *more) if name in os.environ}
     env.setdefault("PATH", os.defpath)
+    # rustup's programs look for toolchains below the home, which is another one here.
+    if "RUSTUP_HOME" not in env and os.path.isdir(toolchains := os.path.expanduser("~/.rustup")):
+        env["RUSTUP_HOME"] = toolchains
     if not any(name in env for name in ("LANG", "LC_ALL", "LC_CTYPE")):
         env["LC_ALL"] = "C.UTF-8"
     return {

@@ -10,7 +10,16 @@ import msgspec
 
 from air_executor.fixing.check import CouldNotRun, Project, ToolRun
 
-__all__ = ["check_exit", "decode", "decode_lines", "first_words", "last_words", "not_understood", "relative"]
+__all__ = [
+    "check_exit",
+    "decode",
+    "decode_lines",
+    "first_words",
+    "in_one_line",
+    "last_words",
+    "not_understood",
+    "relative",
+]
 
 T = TypeVar("T")
 SAID = 300
@@ -23,6 +32,11 @@ def last_words(path: Path, limit: int = SAID) -> str:
 
 def first_words(path: Path, limit: int = SAID) -> str:
     return _one_line(_text(path, tail=False), limit, tail=False)
+
+
+def in_one_line(text: str, limit: int = SAID) -> str:
+    """A tool's own words, as far as they fit into one line."""
+    return _one_line(text, limit, tail=False)
 
 
 def _text(path: Path, *, tail: bool) -> str:
