@@ -230,6 +230,15 @@ def test_a_huge_file_has_a_length_and_nothing_else(tmp_path: Path):
     assert "larger than 1 MB" in (huge.unknown or "")
 
 
+@pytest.mark.parametrize("end", [b"", b"x", b"\r", b"\n", b"\r\n"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 8])
+def test_lines_of_a_huge_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, limit: int):
+    monkeypatch.setattr(measuring, "SIZE_LIMIT", limit)
+    content = b"a\r\nbc\rd\n\n\r\r\n\nefgh\r\n" + end
+    (tmp_path / "a.py").write_bytes(content)
+    assert one(tmp_path, "a.py").lines == len(content.splitlines())
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "folder.py").mkdir()
     os.mkfifo(tmp_path / "pipe.py")

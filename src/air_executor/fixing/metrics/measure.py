@@ -8,6 +8,7 @@ FILES: JSON, `Asked`. OUT: JSON, `ProjectMetrics`. KEPT: what was measured of ea
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
 import signal
@@ -99,18 +100,18 @@ def _read_kept(path: Path | None, key: str) -> dict[str, Measured]:
 def _file(place: Path, path: str, suffix: str, known: Measured | None) -> Measured:
     """What is known if the content is the same; without a digest what need not be so the next time."""
     try:
-        data = place.read_bytes() if place.is_file() else None
+        if not place.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        if place.stat().st_size > SIZE_LIMIT:
+            size = f"it is larger than {SIZE_LIMIT // 1_000_000} MB: only its length is known"
+            return Measured("", FileMetrics(path=path, lines=_lines_of_large(place), unknown=size), [])
+        data = place.read_bytes()
     except OSError as error:
         return Measured("", FileMetrics(path=path, lines=None, unknown=f"it cannot be read: {error.strerror}"), [])
-    if data is None:
-        return Measured("", FileMetrics(path=path, lines=None, unknown="it cannot be read: no such file"), [])
     digest = hashlib.sha256(data).hexdigest()
     if known is not None and known.digest == digest:
         return known
     count = _line_count(data)
-    if len(data) > SIZE_LIMIT:
-        size = f"it is larger than {SIZE_LIMIT // 1_000_000} MB: only its length is known"
-        return Measured(digest, FileMetrics(path=path, lines=count, unknown=size), [])
     text = LINE_ENDS.sub("\n", _text(data))
     code = _scripts(text) if suffix in SECTIONED else text
     found: tuple[FunctionMetrics, ...] | None = None
@@ -151,6 +152,17 @@ def _scripts(text: str) -> str:
 def _line_count(data: bytes) -> int:
     ends = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
     return ends + (data[-1:] not in (b"", b"\n", b"\r"))
+
+
+def _lines_of_large(place: Path) -> int:
+    """The same, without having all of it at once."""
+    count, last = 0, b""
+    with place.open("rb") as file:
+        while block := file.read(SIZE_LIMIT):
+            # A line's end may be cut in two; what ends here without one goes on in the next block.
+            count += _line_count(block) - (block[-1:] not in (b"\n", b"\r")) - (last == b"\r" and block[:1] == b"\n")
+            last = block[-1:]
+    return count + (last not in (b"", b"\n", b"\r"))
 
 
 def _text(data: bytes) -> str:
