@@ -21,7 +21,7 @@ from air_executor.model import (
 )
 from air_executor.names import check_job_name
 
-__all__ = ["JobFile", "load_job_file", "parse_job"]
+__all__ = ["JobFile", "load_job_file", "parse_job", "read_yaml"]
 
 FIELDS = OPTION_FIELDS | {"name", "tasks"}
 TEXT_FIELDS = frozenset({"name", "id", "command", "args", "dependencies", "cwd", "env", "env_from", "group"})
@@ -54,7 +54,7 @@ def load_job_file(path: Path, params: dict[str, str] | None = None) -> JobFile:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     try:
-        raw = _read_json(path, text) if path.suffix == ".json" else _read_yaml(path, text)
+        raw = _read_json(path, text) if path.suffix == ".json" else read_yaml(path, text)
         _check_text(path, raw)
         return parse_job(raw, path.stem, params or {}, {"job_dir": str(path.resolve().parent)})
     except InvalidInput as error:
@@ -96,7 +96,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_yaml(path: Path, text: str) -> Any:
+def read_yaml(path: Path, text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from air_executor.fixing import check_task
-from air_executor.fixing.check import Check, CouldNotRun, Project
+from air_executor.fixing.check import Check, CouldNotRun, Project, Tool
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
@@ -30,6 +30,11 @@ NODE_TOOLS = Path(os.environ.get("FIXING_NODE") or ROOT / ".venv" / "fixing-node
 SYSTEM_PATH = os.pathsep.join(("/usr/local/bin", "/usr/bin", "/bin"))
 
 Write = Callable[..., Path]
+COBOL = """
+    from air_executor.fixing.languages import Language
+    COBOL = Language(name="cobol", suffixes=frozenset({".cbl"}), manifests=("cobol.toml",), checks=())
+"""
+"""A language for `distribution`."""
 
 
 @pytest.fixture(scope="session")
@@ -47,16 +52,6 @@ def with_tools(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tools
 
 
-@pytest.fixture(scope="session")
-def go_cache() -> Path:
-    """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
-    folder = ROOT / ".venv" / "fixing-cache"
-    (folder / "shared").mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (folder / "shared-sandbox").symlink_to("shared")
-    return folder / "go"
-
-
 @pytest.fixture
 def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Node in PATH, the same on every machine. Gives the `node_modules` that hold the tools of JavaScript."""
@@ -67,12 +62,23 @@ def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return NODE_TOOLS / "node_modules"
 
 
+@pytest.fixture(scope="session")
+def go_cache() -> Path:
+    """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
+    folder = ROOT / ".venv" / "fixing-cache"
+    (folder / "shared").mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "shared-sandbox").symlink_to("shared")
+    return folder / "go"
+
+
 @pytest.fixture(autouse=True)
 def private_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the user's cache nor his configuration is touched."""
+    """Neither the user's cache nor his configuration nor what is kept of his projects is touched."""
     home = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
 
 
 @pytest.fixture
@@ -144,14 +150,16 @@ def run_check(
     sandboxed: bool = False,
     timeout_s: float = 60.0,
     reads: Path | None = None,
+    tool: Tool | None = None,
     cache: Path | None = None,
 ) -> CheckResult:
     """One check as its task runs it, in this process; a tool that cannot be found gives the result it would have.
-    `cache`: one that stays, beside which lies what checks share."""
+    `tool`: what to run instead of the one that is found. `cache`: one that stays, beside which lies what checks
+    share."""
     check = check_named(project.language, name)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        tool = check.find(project)
+        tool = check.find(project) if tool is None else tool
     except CouldNotRun as error:
         return CheckResult(
             check=f"{project.language}/{name}",

@@ -117,3 +117,19 @@ def test_lines_as_tools_count_them(tmp_path: Path):
     assert lines("feed.py", 3) == "three"
     assert lines("nowhere.py", 1) == ""
     assert lines("crlf.py", 0) == ""
+
+
+def test_many_issues_on_one_very_long_line():
+    """As in code made for browsers: the line is looked at once."""
+    asked = []
+
+    def line(path: str, number: int) -> str:
+        asked.append((path, number))
+        return "x = 1; " * 300_000
+
+    issues = [
+        Issue(tool="t", rule="r", severity="error", message="m", path="a.js", line=1, column=n) for n in range(9_000)
+    ]
+    found = with_fingerprints(issues, line)
+    assert len({issue.fingerprint for issue in found}) == 9_000
+    assert asked == [("a.js", 1)]

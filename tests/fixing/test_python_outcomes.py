@@ -199,3 +199,16 @@ def test_garbage(with_program: Situation, name: str, code: int):
 def test_flood(with_program: Situation, name: str, stream: str):
     body = f"head -c 300000000 /dev/zero >/dev/{stream}; exit 0"
     could_not(with_program(name, body), "more than 64 MB")
+
+
+def test_a_rule_of_ruff_without_a_code_goes_by_its_name(repository: Write, with_tools: Path, tmp_path: Path):
+    rule = "unnecessary-regular-expression-compile"
+    place = repository(
+        {
+            "pyproject.toml": f'[project]\nname = "a"\n[tool.ruff.lint]\npreview = true\nselect = ["{rule}"]\n',
+            "a.py": 'import re\n\n\ndef found():\n    return re.compile("a").match("b")\n',
+        }
+    )
+    result = run_check(project_of(place), "ruff", tmp_path / "run")
+
+    assert [(issue.rule, issue.line) for issue in result.issues] == [(rule, 5)]

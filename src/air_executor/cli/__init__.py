@@ -24,7 +24,7 @@ EXIT_PIPE_CLOSED = 141
 
 EXIT_CODES: Final = {
     0: "all is well; with `run`, `watch JOB` and `submit --wait`: the job completed",
-    1: "the job failed (`run`, `watch JOB`, `submit --wait`)",
+    1: "the job failed (`run`, `watch JOB`, `submit --wait`); with `fix`: not as good as was asked for, or not known",
     2: "bad usage, or input that cannot be accepted; nothing was done",
     3: "no such job, task or log",
     4: "understood, but refused as things stand: the job has ended, another manager is running",

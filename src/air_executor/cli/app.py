@@ -52,8 +52,11 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Airflow": {
         "dags": "dags:dags",
     },
+    "Fixing": {
+        "fix": "air_executor.fixing.commands:fix",
+    },
 }
-"""Sections of the help -> command -> module of `air_executor.cli` and what it is called there."""
+"""Sections of the help -> command -> module (without a dot: of `air_executor.cli`) and what it is called there."""
 
 COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place in section.items()}
 HIDDEN: Final = {"reference": "reference:reference"}
@@ -74,7 +77,8 @@ class LazyGroup(click.Group):
         if place is None:
             return None
         module, _, attribute = place.partition(":")
-        command: click.Command = getattr(import_module(f"air_executor.cli.{module}"), attribute)
+        where = module if "." in module else f"air_executor.cli.{module}"
+        command: click.Command = getattr(import_module(where), attribute)
         return command
 
     def resolve_command(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+from air_executor.terminal import Shape, json_option
 
 __all__ = [
     "Shape",
@@ -20,27 +22,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Shape(NamedTuple):
-    """What a command prints with `--json`: `form` says how many objects, `keys` what is in each."""
-
-    form: str
-    keys: dict[str, str]
-
-
-def json_option(shape: Shape, without_job: Shape | None = None, *more: Shape) -> Callable[[F], F]:
-    """`--json`, and the shape of what it prints, which `docs/cli.md` shows and tests compare.
-
-    `more`: what it prints with other options; their forms say with which.
-    """
-
-    def decorate(function: F) -> F:
-        function.json_shapes = (shape, without_job, *more)  # type: ignore[attr-defined]
-        option = click.option("--json", "as_json", is_flag=True, help=f"Print JSON: {shape.form}.")
-        return option(function)
-
-    return decorate
 
 
 def base_option(function: F) -> F:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
-import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import click
 
 from air_executor.observe.wording import GLYPHS, clean, clock, duration, number, plural
+from air_executor.terminal import cut, print_json, print_table, terminal_width, warn
 
 __all__ = [
     "clean",
@@ -28,66 +22,7 @@ __all__ = [
 ]
 
 
-def print_json(value: Any, *, line: bool = False) -> None:
-    """One JSON value on stdout: indented, or on a line of its own."""
-    text = json.dumps(value, ensure_ascii=False, indent=None if line else 2)
-    click.echo(text)
-
-
-def warn(text: str) -> None:
-    """Something the user should know, beside the command's output."""
-    click.echo(f"air-executor: {text}", err=True)
-
-
-def terminal_width() -> int:
-    """Columns to fill; as many as there are lines to print when nobody sees them on a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
-
-
 def glyph(status: str) -> str:
     """The mark of a task status, in ASCII where nothing else can be shown."""
     fancy, plain = GLYPHS[status]
     return fancy if "utf" in (sys.stdout.encoding or "").lower() else plain
-
-
-def _width(text: str) -> int:
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
-def cut(text: str, width: int) -> str:
-    """At most `width` columns of `text`, with an ellipsis where something is missing."""
-    if _width(text) <= width:
-        return text
-    kept, used = [], 1
-    for c in text:
-        used += _width(c)
-        if used > width:
-            break
-        kept.append(c)
-    return "".join(kept) + "…" if width > 0 else ""
-
-
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
-    """Columns as wide as they need to be; the last is cut at the edge of the terminal.
-
-    `right` names the headings of columns that are aligned to the right.
-    """
-    lines = [list(headings), *(list(row) for row in rows)]
-    widths = [max(_width(line[i]) for line in lines) for i in range(len(headings))]
-    to_right = [heading in right.split() for heading in headings]
-    edge = terminal_width()
-    excess = sum(widths) + 2 * (len(widths) - 1) - edge
-    if excess > 0:  # the widest give way first, since they are names or commands
-        for i in sorted(range(len(widths)), key=lambda i: -widths[i])[:2]:
-            spare = min(excess, max(0, widths[i] - 16))
-            widths[i] -= spare
-            excess -= spare
-    for line in lines:
-        cells = []
-        for text, width, aligned in zip(line, widths, to_right, strict=True):
-            text = cut(text, width)
-            space = " " * (width - _width(text))
-            cells.append(space + text if aligned else text + space)
-        click.echo("  ".join(cells).rstrip())

@@ -30,7 +30,7 @@ SETTLED_NS: Final = 2_000_000_000
 """A file changed so shortly before it was read may change once more without its times telling."""
 KEPT_S: Final = 30 * 86_400.0
 DYNAMIC: Final = frozenset({"tests", "coverage"})
-BY_OWN_FILES: Final = frozenset({"lint", "format"})
+BY_OWN_FILES: Final = frozenset({"lint", "format", "metrics"})
 
 
 def cache_folder() -> Path:
@@ -147,6 +147,7 @@ class Cache:
             check.name,
             project.root,
             *tool.argv,
+            tool.version or "",
             *program_identity(Path(tool.argv[0])),
             *(f"{name}={value}" for name, value in sorted(tool.env.items())),
             mode,

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol
 from msgspec import Struct, field
 
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.measures import ProjectMetrics
 from air_executor.fixing.outcome import Coverage, TestResult
 
 __all__ = ["Check", "Command", "CouldNotRun", "Findings", "Kind", "Project", "Selection", "Tool", "ToolRun"]
@@ -90,6 +91,10 @@ class Command(Struct, kw_only=True, frozen=True):
     """Files that are written for the tool beforehand: path relative to `{out}` -> text."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Files the tool may write: name -> path relative to `{out}`."""
+    then: Command | None = None
+    """What is run after it, however it ended, with its outputs in the same place. Where it fails they are missing."""
+    parts: tuple[Path, ...] = ()
+    """Files and packages the program is made of that lie elsewhere than it: the sandbox shows their folders."""
 
 
 class ToolRun(Struct, kw_only=True, frozen=True):
@@ -112,6 +117,7 @@ class Findings(Struct, kw_only=True):
     issues: list[Issue] = field(default_factory=list)
     tests: list[TestResult] | None = None
     coverage: Coverage | None = None
+    metrics: ProjectMetrics | None = None
     note: str | None = None
     """What the reader must know of a result that is not the whole truth (a syntax error hid the rest)."""
 
@@ -123,7 +129,8 @@ class Check(Protocol):
     """The tool's name, such as `ruff`."""
     kind: ClassVar[Kind]
     version_args: ClassVar[tuple[str, ...]]
-    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts."""
+    """What makes the program tell its version, such as `("--version",)`; the first number with a dot counts. It is
+    not asked where `find` knows it."""
     reads: ClassVar[str | None]
     """The check of the same project whose outputs this one reads (coverage those of the tests); it runs after it."""
 

@@ -5,6 +5,7 @@ python -m air_executor.fixing.check_task SPEC.json
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
@@ -18,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.fixing import sandbox
-from air_executor.fixing.check import Check, CouldNotRun, Findings, Project, Tool, ToolRun
-from air_executor.fixing.execution import adopt_descendants, execute
+from air_executor.fixing.check import Check, Command, CouldNotRun, Findings, Project, Tool, ToolRun
+from air_executor.fixing.execution import Ended, adopt_descendants, execute
 from air_executor.fixing.issue import with_fingerprints
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
@@ -99,7 +100,7 @@ class Run:
                         f"the repository cannot be copied for the sandbox: {error.strerror}: {error.filename}",
                         "mend what cannot be read, make room, or trust the repository (`--trust`)",
                     ) from error
-            tool = msgspec.structs.replace(tool, version=self._version(tool))
+            tool = msgspec.structs.replace(tool, version=self.version(tool))
             run = self._run(tool)
             findings = self.check.parse(self.project, run)
         except CouldNotRun as error:
@@ -121,6 +122,7 @@ class Run:
             issues=issues,
             tests=findings.tests,
             coverage=findings.coverage,
+            metrics=findings.metrics,
         )
 
     def _could_not(self, error: CouldNotRun, tool: Tool, run: ToolRun | None, began: float) -> CheckResult:
@@ -140,10 +142,10 @@ class Run:
             "duration_s": round(time.monotonic() - began, 3),
         }
 
-    def _version(self, tool: Tool) -> str | None:
+    def version(self, tool: Tool) -> str | None:
         """The first number with a dot that the program prints when asked. One that fails to is no program."""
-        if not self.check.version_args:
-            return None
+        if tool.version is not None or not self.check.version_args:
+            return tool.version
         name = self.check.name
         out, err = self.folder / "version", self.folder / "version.stderr"
         ended = self._execute(
@@ -175,20 +177,11 @@ class Run:
                 exit_code=0, signal=None, timed_out=False, stdout=out, stderr=err, outputs=read, duration_s=0.0,
                 version=tool.version,
             )  # fmt: skip
-        for name, text in command.inputs.items():
-            path = self.out / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode("utf-8"))
-        outputs = {name: self.out / place for name, place in command.outputs.items()}
-        ended = self._execute(
-            tuple(self._filled(word) for word in command.argv),
-            command.cwd,
-            self._env(tool) | {name: self._filled(value) for name, value in command.env.items()},
-            out,
-            err,
-            command.timeout_s or self.spec.timeout_s,
-            tuple(outputs.values()),
-        )
+        ended, outputs = self._command(command, out, err)
+        if command.then is not None:
+            with contextlib.suppress(CouldNotRun):
+                _, more = self._command(command.then, self.folder / "then.stdout", self.folder / "then.stderr")
+                outputs |= more
         (self.folder / "outputs.json").write_bytes(msgspec.json.encode(command.outputs))
         return ToolRun(
             exit_code=ended.exit_code,
@@ -200,6 +193,25 @@ class Run:
             duration_s=ended.duration_s,
             version=tool.version,
         )
+
+    def _command(self, command: Command, out: Path, err: Path) -> tuple[Ended, dict[str, Path]]:
+        """How it ended, and where its outputs would be."""
+        for name, text in command.inputs.items():
+            path = self.out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8"))
+        outputs = {name: self.out / place for name, place in command.outputs.items()}
+        ended = self._execute(
+            tuple(self._filled(word) for word in command.argv),
+            command.cwd,
+            self._env(self.spec.tool) | {name: self._filled(value) for name, value in command.env.items()},
+            out,
+            err,
+            command.timeout_s or self.spec.timeout_s,
+            tuple(outputs.values()),
+            command.parts,
+        )
+        return ended, outputs
 
     def _outputs_read(self) -> dict[str, Path]:
         """What the check this one reads has left."""
@@ -232,7 +244,8 @@ class Run:
         err: Path,
         timeout_s: float,
         watched: tuple[Path, ...] = (),
-    ) -> Any:
+        parts: tuple[Path, ...] = (),
+    ) -> Ended:
         environment = sandbox.tool_environment(self.home, self.spec.environment) | env
         if self.spec.sandboxed:
             writable = [self.out, self.home, self.cache]
@@ -247,7 +260,7 @@ class Run:
                     repository=self.project.repository,
                     copy=self.copy,
                     writable=writable,
-                    programs=[Path(argv[0]), Path(self.spec.tool.argv[0])],
+                    programs=[Path(argv[0]), Path(self.spec.tool.argv[0]), *parts],
                 )
             )
         return execute(argv, cwd=cwd, env=environment, stdout=out, stderr=err, timeout_s=timeout_s, watched=watched)

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from air_executor.errors import InvalidInput, NotFound
 
-__all__ = ["Files", "LeftOut", "find_files"]
+__all__ = ["Files", "LeftOut", "find_files", "git"]
 
 INSTALLED: Final = frozenset(
     {".git", ".hg", ".svn", ".tox", ".nox", ".venv", "node_modules", "__pycache__", "site-packages", ".dart_tool"}
@@ -107,7 +107,7 @@ def _why_not(repository: Path, raw: bytes) -> str | None:
     return None
 
 
-def _git(repository: Path, *words: str, git_dir: str | None, stdin: bytes = b"") -> bytes | None:
+def git(repository: Path, *words: str, git_dir: str | None = None, stdin: bytes = b"") -> bytes | None:
     """What git prints; None where there is no git, or this is no repository of its."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     env |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
@@ -127,8 +127,8 @@ def _git(repository: Path, *words: str, git_dir: str | None, stdin: bytes = b"")
 
 
 def _by_git(repository: Path) -> tuple[list[bytes] | None, list[LeftOut]]:
-    staged = _git(repository, "ls-files", "--stage", "-z", git_dir=None)
-    if staged == b"" and _git(repository, "check-ignore", "-q", str(repository), git_dir=None) is not None:
+    staged = git(repository, "ls-files", "--stage", "-z", git_dir=None)
+    if staged == b"" and git(repository, "check-ignore", "-q", str(repository), git_dir=None) is not None:
         staged = None  # another repository around it ignores it as a whole
     if staged is not None:
         names: list[bytes] = []
@@ -139,13 +139,13 @@ def _by_git(repository: Path) -> tuple[list[bytes] | None, list[LeftOut]]:
                 left.append(LeftOut(name.decode(errors="backslashreplace"), "a submodule"))
             else:
                 names.append(name)
-        others = _git(repository, "ls-files", "--others", "--exclude-standard", "-z", git_dir=None) or b""
+        others = git(repository, "ls-files", "--others", "--exclude-standard", "-z", git_dir=None) or b""
         names += others.split(b"\0")[:-1]
         return [*dict.fromkeys(name.rstrip(b"/") for name in names)], left
     with tempfile.TemporaryDirectory(prefix="air-executor-git-") as scratch:  # an empty history: all files are others
-        if _git(repository, "init", "--quiet", "--bare", scratch, git_dir=None) is None:
+        if git(repository, "init", "--quiet", "--bare", scratch, git_dir=None) is None:
             return None, []
-        others_only = _git(repository, "ls-files", "--others", "--exclude-standard", "-z", git_dir=scratch)
+        others_only = git(repository, "ls-files", "--others", "--exclude-standard", "-z", git_dir=scratch)
     if others_only is None:
         return None, []
     return [name.rstrip(b"/") for name in others_only.split(b"\0")[:-1]], []
@@ -176,11 +176,11 @@ def _marked(repository: Path, paths: Iterable[str]) -> dict[str, str]:
     if not any(name.rpartition("/")[2] == ".gitattributes" for name in names):
         return {}
     asked = b"".join(name.encode() + b"\0" for name in names)
-    answer = _git(repository, "check-attr", "-z", "--stdin", *MARKS, git_dir=None, stdin=asked)
+    answer = git(repository, "check-attr", "-z", "--stdin", *MARKS, git_dir=None, stdin=asked)
     if answer is None:
         with tempfile.TemporaryDirectory(prefix="air-executor-git-") as scratch:
-            _git(repository, "init", "--quiet", "--bare", scratch, git_dir=None)
-            answer = _git(repository, "check-attr", "-z", "--stdin", *MARKS, git_dir=scratch, stdin=asked) or b""
+            git(repository, "init", "--quiet", "--bare", scratch, git_dir=None)
+            answer = git(repository, "check-attr", "-z", "--stdin", *MARKS, git_dir=scratch, stdin=asked) or b""
     words = answer.decode().split("\0")
     found: dict[str, str] = {}
     for path, mark, value in zip(words[0::3], words[1::3], words[2::3], strict=False):

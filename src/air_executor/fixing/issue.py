@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec import Struct
 __all__ = ["Issue", "Severity", "fingerprint", "with_fingerprints"]
 
 Severity = Literal["error", "warning", "info"]
+LONG: Final = 2_000
 
 
 class Issue(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -47,6 +48,12 @@ def fingerprint(*words: str) -> str:
     return hashlib.sha256("\0".join(words).encode(errors="surrogatepass")).hexdigest()[:20]
 
 
+def _normalised(source_line: Callable[[str, int], str], issue: Issue) -> str:
+    """The text of an issue's line without its spaces; of a very long one (code made for browsers) a digest."""
+    text = "".join(source_line(issue.path, issue.line).split()) if issue.line else ""
+    return text if len(text) <= LONG else hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
 def with_fingerprints(issues: Iterable[Issue], source_line: Callable[[str, int], str]) -> list[Issue]:
     """The issues in order of their places, each with its fingerprint.
 
@@ -56,9 +63,11 @@ def with_fingerprints(issues: Iterable[Issue], source_line: Callable[[str, int],
     """
     seen: Counter[tuple[str, str, str, str]] = Counter()
     found = []
+    place, text = ("", 0), ""
     for issue in sorted(issues, key=lambda i: (i.path, i.line, i.column, i.tool, i.rule, i.message)):
         if not issue.fingerprint:
-            text = "".join(source_line(issue.path, issue.line).split()) if issue.line else ""
+            if place != (issue.path, issue.line):
+                place, text = (issue.path, issue.line), _normalised(source_line, issue)
             key = (issue.tool, issue.rule, issue.path, text)
             seen[key] += 1
             issue = msgspec.structs.replace(issue, fingerprint=fingerprint(*key, str(seen[key])))

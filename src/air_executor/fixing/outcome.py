@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.measures import ProjectMetrics
 
 __all__ = ["CheckResult", "Coverage", "FileCoverage", "Outcome", "TestEnd", "TestResult"]
 
@@ -85,6 +86,7 @@ class CheckResult(Struct, kw_only=True, frozen=True, omit_defaults=True):
     issues: list[Issue] = []
     tests: list[TestResult] | None = None
     coverage: Coverage | None = None
+    metrics: ProjectMetrics | None = None
     exit_code: int | None = None
     duration_s: float = 0.0
     cached: bool = False

@@ -33,7 +33,7 @@ from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.trust import Mode, refusal
 from air_executor.private_manager import ManagerProcess
 
-__all__ = ["DYNAMIC", "STATIC", "Options", "Skipped", "run_checks", "skipped_checks"]
+__all__ = ["DYNAMIC", "STATIC", "Options", "Skipped", "applying", "run_checks", "skipped_checks"]
 
 STATIC: Final[frozenset[Kind]] = frozenset({"build", "lint", "format", "types", "metrics"})
 DYNAMIC: Final[frozenset[Kind]] = frozenset({"tests", "coverage"})
@@ -57,7 +57,7 @@ class Options(Struct, kw_only=True, frozen=True):
     slots: int | None = None
     """Checks at once (default: the CPUs this process may use)."""
     selection: Selection | None = None
-    """Which tests are wanted; results of a choice are not kept."""
+    """Which tests are wanted; results of a choice are not kept. None: what each project says."""
     use_cache: bool = True
     environment: tuple[str, ...] = ()
     """Variables that tools get beside those of `sandbox.ALLOWED`."""
@@ -106,7 +106,8 @@ def _plan(projects: Iterable[Project], options: Options) -> list[Planned]:
     own_programs = options.mode in ("sandbox", "trusted")
     found = []
     for given in projects:
-        project = msgspec.structs.replace(given, own_programs=own_programs, selection=options.selection)
+        selection = options.selection or given.selection
+        project = msgspec.structs.replace(given, own_programs=own_programs, selection=selection)
         language = languages()[project.language]
         applying = [check for check in language.checks if check.applies(project)]
         wanted = {check.name for check in applying if _wanted(check, language, options)}
@@ -119,6 +120,11 @@ def _plan(projects: Iterable[Project], options: Options) -> list[Planned]:
 def _wanted(check: Check, language: Language, options: Options) -> bool:
     named = options.only is None or bool(options.only & {check.name, f"{language.name}/{check.name}"})
     return named and check.kind in options.kinds
+
+
+def applying(projects: Iterable[Project], options: Options) -> list[tuple[Project, Check]]:
+    """Every check that is wanted and applies, with its project, in the order of the results."""
+    return [(planned.project, planned.check) for planned in _plan(projects, options)]
 
 
 def skipped_checks(projects: Iterable[Project], options: Options) -> list[Skipped]:
@@ -184,7 +190,7 @@ def _prepare(planned: Planned, options: Options, cache: Cache) -> None:
     except CouldNotRun as error:
         planned.result = planned.could_not(error)
         return
-    if options.selection is not None and check.kind in DYNAMIC:
+    if project.selection is not None and check.kind in DYNAMIC:
         return
     planned.key = cache.key(
         check,
@@ -335,10 +341,10 @@ class _Job:
 
     def _project_file(self, project: Project) -> Path:
         """The project, once for all its checks."""
-        name = hashlib.sha256(f"{project.language}\0{project.root}".encode()).hexdigest()[:16]
-        path = self._run / f"project-{name}.json"
+        content = encode(project)
+        path = self._run / f"project-{hashlib.sha256(content).hexdigest()[:16]}.json"
         if not path.exists():
-            path.write_bytes(encode(project))
+            path.write_bytes(content)
         return path
 
     def _collect(self) -> None:

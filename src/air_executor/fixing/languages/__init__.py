@@ -7,24 +7,28 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Final
 
+import msgspec
+
 from air_executor.errors import InvalidInput
 from air_executor.fixing.languages.language import Language
+from air_executor.fixing.metrics.check import Metrics
 
 __all__ = ["BUILT_IN", "GROUP", "Language", "languages"]
 
 GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
     "python": "air_executor.fixing.languages.python:PYTHON",
+    "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
     "go": "air_executor.fixing.languages.go:GO",
     "dart": "air_executor.fixing.languages.dart:DART",
-    "javascript": "air_executor.fixing.languages.javascript:JAVASCRIPT",
     "rust": "air_executor.fixing.languages.rust:RUST",
 }
 
 
 @cache
 def languages() -> dict[str, Language]:
-    """All languages by name. One that cannot be loaded is an error that names the distribution it came with."""
+    """All languages by name, each measured too. One that cannot be loaded is an error that names the distribution it
+    came with."""
     found = {name: _load(place) for name, place in BUILT_IN.items()}
     for entry in entry_points(group=GROUP):
         try:
@@ -35,7 +39,14 @@ def languages() -> dict[str, Language]:
         if not isinstance(language, Language):
             raise InvalidInput(f"language {entry.name!r} ({entry.value}) is no `Language`")
         found[language.name] = language
-    return found
+    return {name: _measured(language) for name, language in found.items()}
+
+
+def _measured(language: Language) -> Language:
+    """With the check that is the same for all."""
+    if any(check.name == Metrics.name for check in language.checks):
+        return language
+    return msgspec.structs.replace(language, checks=(*language.checks, Metrics()))
 
 
 def _load(place: str) -> Language:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.outcome import Coverage, FileCoverage
 from air_executor.fixing.tools.output import check_exit, decode, last_words, not_understood, relative
+from air_executor.fixing.tools.python import installed_version
 from air_executor.fixing.tools.python_tests import Pytest, find_pytest, has_module
 
 __all__ = ["PythonCoverage"]
@@ -57,7 +58,7 @@ class PythonCoverage:
                 "coverage is not installed where pytest is",
                 f"`{python} -m pip install coverage`, in that environment",
             )
-        return Tool((python, "-m", "coverage"), None, pytest.own)
+        return Tool((python, "-m", "coverage"), installed_version(Path(python), "coverage"), pytest.own)
 
     def configuration(self, project: Project) -> list[Path]:
         return Pytest().configuration(project)

@@ -18,6 +18,7 @@ from air_executor.fixing.tools.python import (
     config_files,
     find_python_tool,
     ini,
+    installed_version,
     listed,
     python_of,
     tool_table,
@@ -98,7 +99,8 @@ class Mypy:
         return config is not None and config.plugins
 
     def find(self, project: Project) -> Tool:
-        return find_python_tool(project, "mypy")
+        tool = find_python_tool(project, "mypy")
+        return Tool(tool.argv, installed_version(Path(tool.argv[0]).resolve(), "mypy"), tool.own)
 
     def configuration(self, project: Project) -> list[Path]:
         return config_files(project, *INI, "pyproject.toml", "setup.cfg")

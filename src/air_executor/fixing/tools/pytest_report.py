@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 PATH = os.environ["AIR_EXECUTOR_PYTEST_REPORT"]
+COLLECT = os.environ.get("AIR_EXECUTOR_PYTEST_COLLECT")
 LIMIT = 4000
 
 
@@ -49,6 +50,10 @@ class Report:
             return
         path = getattr(report, "fspath", None) or report.nodeid.split("::")[0]
         self.write(event="uncollected", id=report.nodeid, file=str(path), message=message_of(report))
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        for item in session.items if COLLECT else ():
+            self.write(event="collected", id=item.nodeid, **facts_of(item))
 
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         self.write(
@@ -105,7 +110,8 @@ class Facts:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
         outcome = yield
-        outcome.get_result().air_executor = facts_of(item)
+        if call.when == "setup":  # the first of a test's reports, with which the others are put
+            outcome.get_result().air_executor = facts_of(item)
 
 
 def facts_of(item: Any) -> Any:

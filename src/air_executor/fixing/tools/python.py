@@ -24,6 +24,7 @@ __all__ = [
     "environment",
     "find_python_tool",
     "ini",
+    "installed_version",
     "listed",
     "pyproject",
     "python_of",
@@ -85,6 +86,14 @@ def find_python_tool(project: Project, name: str) -> Tool:
     if (program := in_path(project, name)) is not None:
         return Tool((str(program),), None, inside(project, program))
     raise missing(name, f"`pip install {name}`, in the project's environment or where PATH finds it", project)
+
+
+def installed_version(packages_of: Path, name: str) -> str | None:
+    """The version of a package in the environment whose `bin` holds this program, as its metadata has it: asking the
+    program itself would start an interpreter. None where that does not tell."""
+    found = packages_of.parent.parent.glob(f"lib/python3*/site-packages/{name}-*.dist-info")
+    versions = {entry.name.removesuffix(".dist-info").partition("-")[2] for entry in found}
+    return versions.pop() if len(versions) == 1 and packages_of.parent.name == "bin" else None
 
 
 def pyproject(folder: Path) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from msgspec import Struct
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.outcome import TestEnd, TestResult
+from air_executor.fixing.testing import mark_unstable, unstable_note
 from air_executor.fixing.tools.output import decode_lines, last_words, not_understood, relative
 from air_executor.fixing.tools.programs import folders_up, in_path, inside
-from air_executor.fixing.tools.python import config_files, environment, ini, tool_table
+from air_executor.fixing.tools.python import config_files, environment, ini, installed_version, tool_table
 
 __all__ = ["Pytest", "find_pytest", "measured"]
 
@@ -25,13 +26,14 @@ CONFIG: Final = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "py
 PLUGIN: Final = Path(__file__).with_name("pytest_report.py")
 PLUGIN_NAME: Final = "air_executor_pytest_report"
 OK, FAILED, INTERRUPTED, INTERNAL, USAGE, NO_TESTS = range(6)
+COLLECTION_LIMIT_S: Final = 60.0
 MEND: Final = "run `python -m pytest` by hand in the project's folder"
 
 
 class Event(Struct):
     """One line of the plugin's report."""
 
-    event: Literal["begin", "phase", "uncollected", "end"]
+    event: Literal["begin", "phase", "uncollected", "collected", "end"]
     id: str = ""
     when: str = ""
     outcome: str = ""
@@ -103,14 +105,15 @@ def find_pytest(project: Project) -> Tool:
                 f"pytest is not installed in the project's environment {home}",
                 f"`{python} -m pip install pytest`",
             )
-        return Tool((str(python), "-m", "pytest"), None, True)
+        return Tool((str(python), "-m", "pytest"), installed_version(python, "pytest"), True)
     program = in_path(project, "pytest")
     if program is not None:
         python = program.resolve().parent / "python"
         if (program.parent / "python").exists():
             python = program.parent / "python"
         if python.exists() and has_module(python, "pytest"):
-            return Tool((str(python), "-m", "pytest"), None, inside(project, program))
+            version = installed_version(python, "pytest")
+            return Tool((str(python), "-m", "pytest"), version, inside(project, program))
         return Tool((str(program),), None, inside(project, program))
     raise CouldNotRun(
         "pytest is not there: the project has no environment (.venv) with it, and neither has PATH",
@@ -176,6 +179,7 @@ class Pytest:
             env=env,
             inputs=inputs,
             outputs={"tests": "tests.jsonl", "coverage": "coverage.data"},
+            then=_collection(project, tool) if project.selection is None else None,
         )
 
     def parse(self, project: Project, run: ToolRun) -> Findings:
@@ -190,7 +194,7 @@ class Pytest:
         if end.exit in (INTERRUPTED, INTERNAL, USAGE) or end.exit > NO_TESTS:
             said = last_words(run.stderr) or last_words(run.stdout)
             raise CouldNotRun(f"pytest failed with exit code {end.exit}: {said}", MEND)
-        results, issues = _results(project, events)
+        results, lines = _results(project, events)
         if end.exit == NO_TESTS and not results and project.selection is not None:
             raise CouldNotRun("none of the tests that were asked for is there", MEND)
         if end.exit == NO_TESTS and not results:
@@ -203,8 +207,63 @@ class Pytest:
         failed = any(result.end in ("failed", "error") for result in results)
         if failed != (end.exit == FAILED):
             raise not_understood(self.name, run, f"exit code {end.exit} does not go with the tests")
-        note = f"{end.deselected} tests are left out by the project's own options" if end.deselected else None
-        return Findings(issues=issues, tests=results, note=note)
+        notes: list[str | None] = []
+        if end.deselected:
+            notes.append(f"{end.deselected} tests are left out by the project's own options")
+        if project.selection is None:
+            again = _collected(project, run.outputs.get("again"))
+            results = results if again is None else mark_unstable(results, again)
+            notes.append(unstable_note(results, compared=again is not None))
+        failures = [
+            _issue(result, line)
+            for result, line in zip(results, lines, strict=True)
+            if result.end in ("failed", "error") and not result.unstable
+        ]
+        return Findings(issues=failures, tests=results, note="; ".join(note for note in notes if note) or None)
+
+
+def _collection(project: Project, tool: Tool) -> Command:
+    """The tests once more, only collected: in another process, with other addresses, hashes and random numbers."""
+    words = ["-p", PLUGIN_NAME, "--continue-on-collection-errors", "--collect-only", "-q"]
+    if "no:cacheprovider" not in options(project):
+        words += ["-o", "cache_dir={out}/again_cache"]
+    if measured(project):
+        words.append("--no-cov")
+    words += [f"--ignore={project.repository / root}" for root in project.nested]
+    return Command(
+        argv=(*tool.argv, *words),
+        cwd=project.path,
+        env={
+            "PYTHONPATH": "{out}",
+            "AIR_EXECUTOR_PYTEST_REPORT": "{out}/again.jsonl",
+            "AIR_EXECUTOR_PYTEST_COLLECT": "1",
+        },
+        timeout_s=COLLECTION_LIMIT_S,
+        outputs={"again": "again.jsonl"},
+    )
+
+
+def _collected(project: Project, report: Path | None) -> set[str] | None:
+    """Ids of the second collection; None where there was none to its end."""
+    try:
+        lines = report.read_bytes().split(b"\n") if report is not None else []
+        events = [msgspec.json.decode(line, type=Event) for line in lines if line]
+    except (OSError, msgspec.DecodeError):
+        return None
+    if not events or events[-1].event != "end" or events[-1].exit not in (OK, FAILED, INTERRUPTED):
+        return None
+    seen: Counter[tuple[str, tuple[str, ...], str, str]] = Counter()
+    ids = set()
+    for event in events:
+        if event.event == "collected":
+            file, suite, name, parameters = identity = _identity(project, event)
+            test = TestResult(
+                framework="pytest", file=file, suite=suite, name=name, parameters=parameters, ordinal=seen[identity],
+                end="passed",
+            )  # fmt: skip
+            seen[identity] += 1
+            ids.add(test.id)
+    return ids
 
 
 def _source(project: Project) -> list[str]:
@@ -230,15 +289,15 @@ def _broken_off(events: Iterable[Event], run: ToolRun) -> str:
     return f"pytest ended {how}{where} before it had finished" + (f": {said}" if said else "")
 
 
-def _results(project: Project, events: Iterable[Event]) -> tuple[list[TestResult], list[Issue]]:
-    """Each test's end: the worst of its phases."""
+def _results(project: Project, events: Iterable[Event]) -> tuple[list[TestResult], list[int]]:
+    """Each test's end, the worst of its phases, and the line it begins in."""
     phases: dict[str, list[list[Event]]] = {}
-    results, issues = [], []
-    seen: Counter[tuple[object, ...]] = Counter()
+    results, lines = [], []
+    seen: Counter[tuple[str, tuple[str, ...], str, str]] = Counter()
     for event in events:
         if event.event == "uncollected":
             results.append(_uncollected(project, event))
-            issues.append(_issue(results[-1], 0))
+            lines.append(0)
         elif event.event == "phase":
             runs = phases.setdefault(event.id, [])
             if event.when == "setup" or not runs:
@@ -249,12 +308,11 @@ def _results(project: Project, events: Iterable[Event]) -> tuple[list[TestResult
             first = one[0]
             if any(event.outcome == "rerun" for event in one):
                 continue  # a plugin runs it once more; the last time counts
-            file = relative(project, first.file) or first.file
-            identity = (file, tuple(first.suite), first.name, first.parameters)
+            identity = _identity(project, first)
             end, message = _end(one)
             result = TestResult(
                 framework="pytest",
-                file=file,
+                file=identity[0],
                 suite=identity[1],
                 name=first.name,
                 parameters=first.parameters,
@@ -265,9 +323,13 @@ def _results(project: Project, events: Iterable[Event]) -> tuple[list[TestResult
             )
             seen[identity] += 1
             results.append(result)
-            if end in ("failed", "error"):
-                issues.append(_issue(result, first.line))
-    return results, issues
+            lines.append(first.line)
+    return results, lines
+
+
+def _identity(project: Project, event: Event) -> tuple[str, tuple[str, ...], str, str]:
+    file = relative(project, event.file) or event.file
+    return file, tuple(event.suite), event.name, event.parameters
 
 
 def _end(phases: list[Event]) -> tuple[TestEnd, str]:

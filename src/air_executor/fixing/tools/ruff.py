@@ -42,7 +42,7 @@ class Fix(Struct):
 
 class Diagnostic(Struct):
     code: str | None
-    """None: a syntax error, before version 0.13."""
+    """None: a syntax error, before version 0.13; or one of the newest rules, which have names only."""
     message: str
     filename: str
     location: Position | None = None
@@ -50,6 +50,8 @@ class Diagnostic(Struct):
     fix: Fix | None = None
     severity: str = "error"
     url: str | None = None
+    name: str | None = None
+    """Of the rule; old versions do not tell it."""
 
     def issue(self, project: Project, tool: str, run: ToolRun) -> Issue:
         path = relative(project, self.filename)
@@ -58,7 +60,7 @@ class Diagnostic(Struct):
         start, end = self.location, self.end_location
         return Issue(
             tool=tool,
-            rule=self.code or "invalid-syntax",
+            rule=self.code or self.name or "invalid-syntax",
             severity="warning" if self.severity == "warning" else "info" if self.severity == "info" else "error",
             message=self.message.removeprefix("SyntaxError: "),
             path=path,
