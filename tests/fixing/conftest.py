@@ -6,6 +6,7 @@ ours pins otherwise; those of JavaScript in `.venv/fixing-node`. FIXING_TOOLS an
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -51,6 +52,16 @@ def with_tools(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tools
 
 
+@pytest.fixture(scope="session")
+def go_cache() -> Path:
+    """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
+    folder = ROOT / ".venv" / "fixing-cache"
+    (folder / "shared").mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "shared-sandbox").symlink_to("shared")
+    return folder / "go"
+
+
 @pytest.fixture
 def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Node in PATH, the same on every machine. Gives the `node_modules` that hold the tools of JavaScript."""
@@ -59,12 +70,6 @@ def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.fail(f"{NODE_TOOLS} is not there: `make .venv/.fixing-node` installs it")
     monkeypatch.setenv("PATH", f"{node}{os.pathsep}{SYSTEM_PATH}")
     return NODE_TOOLS / "node_modules"
-
-
-@pytest.fixture(scope="session")
-def go_cache() -> Path:
-    """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
-    return ROOT / ".venv" / "fixing-cache" / "go"
 
 
 @pytest.fixture(autouse=True)

@@ -12,12 +12,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from air_executor.cli import main
 from air_executor.fixing import trust
 from air_executor.fixing.config import PLACE
-from air_executor.fixing.listing import selected
+from air_executor.fixing.listing import by_file, selected
 from air_executor.fixing.shapes import FLAKY, HEALTH, ISSUES, PLAN
 from tests.fixing.conftest import Write, program
 from tests.fixing.healths import issue
@@ -164,14 +165,14 @@ def test_baseline(repository: Write, with_tools: Path, fix: Any, tmp_path: Path)
     assert against().code == 3
     assert fix("health", folder, "--dynamic", "--write-baseline", known).code == 0
     said = against()
-    assert (said.code, "0 new issues, 0 are gone" in said.err) == (0, True), said.err
+    assert (said.code, "0 new issues, 0 gone" in said.err) == (0, True), said.err
     assert "python/pytest in . was not run now as it was then" in said.err
 
     repository({"cart.py": "# one\n# more\n" + CART, "sub dir/more.py": "import sys\nimport json\n"})
     said = against()
     assert said.code == 1
     assert "new: sub dir/more.py:2:8: F401: " in said.err
-    assert "1 new issues, 1 are gone" in said.err
+    assert "1 new issue, 1 gone" in said.err
     assert (
         fix("issues", folder, "--static-only", "--new-since", known, "--json").value["issues"][0]["path"]
         == "sub dir/more.py"
@@ -263,6 +264,22 @@ def test_issues(repository: Write, with_tools: Path, fix: Any) -> None:
     assert fix("issues", folder, "--static-only", "--rule", "F8*").out.splitlines()[-1].startswith("1 of 4 issues")
 
 
+def test_on_a_terminal_issues_stand_below_their_files() -> None:
+    found = [
+        issue("F401", "cart.py", 1, safe_fix=True, message="word " * 30),
+        issue("too-long", "cart.py", 0, column=0, tool="metrics", severity="warning", message="301 lines"),
+        issue("F821", f"{'deep/' * 30}more.py", 12, column=7, message="short"),
+    ]
+    lines = [click.unstyle(line) for line in by_file(found, 60)]
+    assert lines[0] == "cart.py"
+    assert lines[1].startswith("   1:1  error    ruff F401         fix  word word ")
+    assert lines[1].endswith("…")
+    assert len(lines[1]) <= 60
+    assert lines[2] == "        warning  metrics too-long       301 lines"
+    assert lines[3:] == [f"{'deep/' * 30}more.py", "  12:7  error    ruff F821              short"]
+    assert list(by_file([], 60)) == []
+
+
 LISTED = [
     issue("F401", "cart.py", 1),
     issue("F821", "cart.py", 9),
@@ -306,6 +323,8 @@ def test_sarif_out_and_in(repository: Write, with_tools: Path, fix: Any, tmp_pat
     assert fix("issues", folder, "--static-only", "--sarif-output", place).code == 0
     runs = json.loads(place.read_bytes())["runs"]
     assert sorted(one["ruleId"] for run in runs for one in run["results"]) == ["F401", "F401", "F401", "F821"]
+    to_stdout = fix("issues", folder, "--static-only", "--sarif-output", "-")
+    assert json.loads(to_stdout.out)["runs"] == runs
     clean = repository({**WELL, "sub dir/more.py": ILL["sub dir/more.py"]}, "other")
     value = fix("issues", clean, "--static-only", "--sarif", place, "--rule", "F*", "--json").value
     assert places(value)["F821", "cart.py", 9] == 1
@@ -349,6 +368,7 @@ def test_plan(repository: Write, with_tools: Path, fix: Any) -> None:
         (("health", "project", "--write-baseline", "no/known.json"), 3, "no/known.json"),
         (("health", "project", "--baseline", "bad.yaml"), 2, "bad.yaml: not a baseline"),
         (("issues", "project", "--sarif-output", "no/out.sarif"), 3, "no/out.sarif"),
+        (("issues", "project", "--sarif-output", "-", "--json"), 2, "both are for standard output"),
         (("plan", "project", "--phase", "none"), 2, "none"),
         (("doctor", "project", "--config", "bad.yaml"), 2, "did you mean 'health_check'?"),
         (("nothing",), 2, "nothing"),
@@ -444,6 +464,13 @@ def test_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
     assert said.code == 1
     assert "test_turns.py::test_every_other_time" in said.out
     assert said.out.splitlines()[-1].startswith("1 of 3 tests did not always end alike, 1 have no steady name (seed ")
+
+
+def test_tests_that_cannot_be_collected_are_not_steady(repository: Write, with_tools: Path, fix: Any) -> None:
+    said = fix("flaky", repository(WELL | {"test_lost.py": "import no_such_module\n"}))
+    assert said.code == 1
+    assert "test_lost.py could not be collected: ModuleNotFoundError: No module named 'no_such_module'" in said.err
+    assert said.out.startswith("0 of 1 test did not always end alike")
 
 
 def test_no_test_is_flaky(repository: Write, with_tools: Path, fix: Any) -> None:

@@ -14,6 +14,7 @@ from air_executor.fixing.outcome import CheckResult, TestResult
 from air_executor.fixing.projects import find_projects
 from air_executor.fixing.running import DYNAMIC, Options, run_checks
 from air_executor.fixing.testing import mark_unstable, unstable_note
+from air_executor.fixing.tools import python_tests
 from air_executor.fixing.trust import Mode
 from tests.fixing.conftest import Write, project_of, run_check
 
@@ -120,6 +121,24 @@ def test_a_collection_that_fails_the_second_time_says_so(repository: Write, with
     place = repository({"pyproject.toml": PROJECT, "conftest.py": conftest, "test_a.py": "def test_a(): assert 0\n"})
     result = run_check(project_of(place), "pytest", tmp_path / "run")
     assert [issue.rule for issue in result.issues] == ["test-failed"]
+    assert "could not be collected again" in (result.note or "")
+
+
+def test_a_collection_that_hangs_the_second_time_is_ended(
+    repository: Write, with_tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(python_tests, "COLLECTION_LIMIT_S", 2.0)
+    mark = tmp_path / "mark"
+    conftest = f"""
+        import os, time
+        if os.path.exists({str(mark)!r}):
+            time.sleep(600)
+        open({str(mark)!r}, "w")
+    """
+    place = repository({"pyproject.toml": PROJECT, "conftest.py": conftest, "test_a.py": "def test_a(): pass\n"})
+    result = run_check(project_of(place), "pytest", tmp_path / "run")
+    assert ends(result) == {"test_a.py::test_a": "passed"}
+    assert result.duration_s < 60
     assert "could not be collected again" in (result.note or "")
 
 

@@ -75,7 +75,7 @@ def test_version_one(stand_in: Stand):
     files = FILES | {"testdata/misspell.go": "package testdata\n"}
     result = stand_in(f'cp {RECORDED}/golangci-1.json "$report"; exit 1', version="v1.50.1", files=files)
     assert found(result) == [("misspell", "testdata/misspell.go", 6, 38, "warning")]
-    assert result.issues[0].safe_fix
+    assert not result.issues[0].safe_fix  # it corrects texts of the program too
 
 
 def test_paths_as_seen_from_a_configuration_above(stand_in: Stand):
@@ -97,6 +97,13 @@ def test_names_of_rules_where_linters_have_no_codes(stand_in: Stand):
     assert sorted(issue.rule for issue in result.issues) == [
         "errcheck", "govet/printf", "revive/exported", "staticcheck/SA4006",
     ]  # fmt: skip
+
+
+def test_fixes_that_are_safe(stand_in: Stand):
+    one = {"Text": "x", "Pos": {"Filename": "a.go", "Line": 1}, "SuggestedFixes": [{"TextEdits": []}]}
+    report = json.dumps({"Issues": [{**one, "FromLinter": linter} for linter in ("gofumpt", "perfsprint")]})
+    result = stand_in(f"echo '{report}' >\"$report\"; exit 1")
+    assert {issue.rule: issue.safe_fix for issue in result.issues} == {"gofumpt": True, "perfsprint": False}
 
 
 @pytest.mark.parametrize("report", ['{"Issues":[],"Report":{}}', '{"Issues":null,"Report":{}}'])

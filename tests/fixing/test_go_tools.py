@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
 import textwrap
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from air_executor.fixing.check import Selection
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
 from air_executor.fixing.running import Options, run_checks, skipped_checks
-from air_executor.fixing.tools.go import find_go, folder_of, module_path, work_members
+from air_executor.fixing.tools.go import Folders, find_go, module_path, work_members
 from tests.fixing.conftest import SYSTEM_PATH, Write, program, project_of, run_check
 
 # go compiles its standard library when its cache is new.
@@ -37,12 +40,6 @@ def checked(repository: Write, tmp_path: Path, go_cache: Path, with_tools: Path)
         reads: Path | None = None,
     ) -> CheckResult:
         project = msgspec.structs.replace(project_of(repository(files), "go", root), selection=selection)
-        if sandboxed:
-            place = go_cache.with_name("shared-sandbox")
-            go_cache.parent.mkdir(parents=True, exist_ok=True)
-            if not place.is_symlink():
-                go_cache.with_name("shared").mkdir(exist_ok=True)
-                place.symlink_to("shared")
         return run_check(
             project, name, tmp_path / name, cache=go_cache, timeout_s=280, sandboxed=sandboxed, reads=reads
         )
@@ -216,9 +213,9 @@ def test_what_is_read_of_modules(repository: Write, with_tools: Path):
     names = {root: module_path(project_of(place, "go", root)) for root in ("app", "lib", "alone")}
     assert names == {root: f"example.org/{root}" for root in names}
     lib = project_of(place, "go", "lib")
-    assert folder_of(lib, "example.org/lib") == "lib"
-    assert folder_of(lib, "example.org/lib/a b [example.org/lib/a b.test]") == "lib/a b"
-    assert folder_of(lib, "example.org/library") is None
+    assert Folders(lib).of("example.org/lib") == "lib"
+    assert Folders(lib).of("example.org/lib/a b [example.org/lib/a b.test]") == "lib/a b"
+    assert Folders(lib).of("example.org/library") is None
     assert find_go(lib).env["GOWORK"] == str(place / "go.work")
     assert find_go(project_of(place, "go", "alone")).env["GOWORK"] == "off"
 
@@ -378,7 +375,6 @@ def test_all_checks_as_a_job(repository: Write, go_cache: Path, with_tools: Path
         }
     )
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
-    go_cache.with_name("shared").mkdir(parents=True, exist_ok=True)
     (tmp_path / "kept" / "tools" / name).mkdir(parents=True)
     (tmp_path / "kept" / "tools" / name / "shared-sandbox").symlink_to(go_cache.with_name("shared"))
     before = sorted(place.rglob("*"))
@@ -392,3 +388,49 @@ def test_all_checks_as_a_job(repository: Write, go_cache: Path, with_tools: Path
         (coverage,) = (result.coverage for result in results if result.coverage is not None)
         assert [(file.path, file.lines, file.missing) for file in coverage.files] == [("a.go", 2, (5,))]
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.fixture
+def with_dependency(tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | bytes]:
+    """A module that depends on another one, which the user has downloaded into the usual place."""
+    versions = tmp_path / "proxy" / "example.org" / "dep" / "@v"
+    versions.mkdir(parents=True)
+    (versions / "v1.0.0.info").write_text('{"Version": "v1.0.0"}')
+    (versions / "v1.0.0.mod").write_text("module example.org/dep\n")
+    with zipfile.ZipFile(versions / "v1.0.0.zip", "w") as packed:
+        packed.writestr("example.org/dep@v1.0.0/go.mod", "module example.org/dep\n")
+        packed.writestr("example.org/dep@v1.0.0/dep.go", "package dep\n\nvar X = 1\n")
+    home, scratch = tmp_path / "home of the user", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    (scratch / "go.mod").write_text(MODULE + "\nrequire example.org/dep v1.0.0\n")
+    (scratch / "a.go").write_text('package m\n\nimport "example.org/dep"\n\nvar X = dep.X\n')
+    env = {"PATH": SYSTEM_PATH, "HOME": str(home), "GOPROXY": f"file://{tmp_path}/proxy", "GONOSUMDB": "*"}
+    env |= {"GOFLAGS": "-mod=mod -modcacherw", "GOCACHE": str(tmp_path / "built")}
+    for words in (("mod", "download"), ("mod", "tidy")):
+        subprocess.run([tools / "bin" / "go", *words], cwd=scratch, env=env, check=True, capture_output=True)
+    monkeypatch.setenv("HOME", str(home))
+    return {path.name: path.read_text() for path in scratch.iterdir()}
+
+
+@pytest.mark.parametrize("sandboxed", [False, True])
+def test_what_was_downloaded_is_used(
+    checked: Checked, with_dependency: dict[str, str | bytes], tmp_path: Path, sandboxed: bool
+):
+    assert "go.sum" in with_dependency
+    result = checked("go-build", with_dependency, sandboxed=sandboxed)
+    assert (result.outcome, result.reason) == ("ok", None)
+    shutil.rmtree(tmp_path / "home of the user" / "go")
+    gone = checked("go-build", with_dependency, sandboxed=sandboxed)
+    assert gone.outcome == "could_not_run"
+    assert "go mod download" in (gone.mend or "")
+
+
+@pytest.mark.parametrize("name", ["go-build", "go-vet", "go-test"])
+def test_a_version_too_old(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    program(tmp_path / "bin" / "go", "#!/bin/sh\necho 'go version go1.17.13 linux/amd64'\n")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{SYSTEM_PATH}")
+    project = project_of(repository({"go.mod": MODULE, "a_test.go": "package m\n"}), "go")
+    result = run_check(project, name, tmp_path / "run")
+    assert result.reason == "go 1.17.13 is too old: 1.21 and later tell what is needed here"
+    assert "update Go" in (result.mend or "")

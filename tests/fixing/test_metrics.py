@@ -182,6 +182,47 @@ def test_a_language_lizard_does_not_know(tmp_path: Path):
     assert measured(tmp_path, "a.dart").duplicates == ()
 
 
+PAGE = """\
+<template>
+  <p v-if="a">it's {{ b }} if {</p>
+</template>
+
+<scriptWORDS>
+export function f(aKIND) {
+  if (a) {
+    for (const b of a) {
+    }
+  }
+}
+</script>
+
+<style>
+p { color: red }
+</style>
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "kind"), [("a.vue", "", ""), ("b.vue", ' lang="ts"', ": C"), ("c.svelte", "", "")]
+)
+def test_code_in_a_page(tmp_path: Path, name: str, words: str, kind: str):
+    (tmp_path / name).write_text(PAGE.replace("WORDS", words).replace("KIND", kind))
+    file = one(tmp_path, name)
+    assert (file.lines, file.unknown) == (16, None)
+    assert [(one.name, one.line, one.end_line, one.complexity, one.nesting) for one in file.functions or ()] == [
+        ("f", 6, 11, 3, 2)
+    ]
+
+
+def test_one_file_in_another_language_leaves_the_copies_of_the_others(tmp_path: Path):
+    block = "".join(f"value_{number} = call(one, two, {number})\n" for number in range(20))
+    for name in ("a.py", "b.py", "c.rb"):
+        (tmp_path / name).write_text(block)
+    metrics = measured(tmp_path, "a.py", "b.py", "c.rb")
+    assert metrics.duplicated_lines == 20
+    assert "copies" in metrics.unknown["c.rb"]
+
+
 def test_a_huge_file_has_a_length_and_nothing_else(tmp_path: Path):
     (tmp_path / "a.py").write_text("def f():\n    pass\n" * 60_000)
     huge = one(tmp_path, "a.py")

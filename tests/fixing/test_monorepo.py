@@ -86,7 +86,6 @@ def run(place: Path, go_cache: Path, kept: Path, mode: Mode) -> list[CheckResult
     """All static checks, with what go has built for other tests."""
     name = hashlib.sha256(os.fsencode(place)).hexdigest()[:16]
     (kept / "tools" / name).mkdir(parents=True, exist_ok=True)
-    go_cache.with_name("shared").mkdir(parents=True, exist_ok=True)
     for shared in ("shared", "shared-sandbox"):
         (kept / "tools" / name / shared).symlink_to(go_cache.with_name("shared"))
     options = Options(mode=mode, kinds=STATIC)

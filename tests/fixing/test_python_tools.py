@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -38,7 +39,30 @@ def test_the_projects_own_before_path(repository: Write, with_tools: Path, place
     assert found(folder, "ruff") == Tool((str(with_tools / "bin" / "ruff"),), None, False)
     environment(folder / place, "ruff")
     assert found(folder, "ruff") == Tool((str(folder / place / "bin" / "ruff"),), None, True)
-    assert found(folder, "mypy") == Tool((str(with_tools / "bin" / "mypy"),), None, False)
+    mypy = found(folder, "mypy")
+    assert (mypy.argv, mypy.own) == ((str(with_tools / "bin" / "mypy"),), False)
+
+
+@pytest.mark.parametrize("name", ["mypy", "pytest", "coverage"])
+def test_versions_are_looked_up_where_they_are_installed(repository: Write, with_tools: Path, name: str):
+    """And are those that the programs themselves tell."""
+    tool = found(repository({"pyproject.toml": PROJECT, "a.py": "", "test_a.py": ""}), name)
+    told = subprocess.run([*tool.argv, "--version"], capture_output=True, text=True, check=True).stdout
+    assert tool.version is not None
+    assert tool.version in told.replace(",", " ").split()
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["mypy-1.0.dist-info", "mypy-2.0.dist-info"], ["mypy_extensions-1.0.dist-info"]]
+)
+def test_a_version_that_cannot_be_looked_up_is_asked_for(repository: Write, names: list[str], tmp_path: Path):
+    folder = repository({"pyproject.toml": PROJECT + "[tool.mypy]\n", "a.py": ""})
+    program(folder / ".venv" / "bin" / "mypy", '#!/bin/sh\n[ "$1" = --version ] && echo mypy 3.2.1\n')
+    program(folder / ".venv" / "bin" / "python", "#!/bin/sh\n")
+    for name in names:
+        (folder / ".venv" / "lib" / "python3.11" / "site-packages" / name).mkdir(parents=True)
+    assert found(folder, "mypy").version is None
+    assert run_check(project_of(folder), "mypy", tmp_path / "run").version == "3.2.1"
 
 
 def test_an_environment_of_the_workspace(repository: Write, with_tools: Path):

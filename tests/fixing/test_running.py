@@ -178,7 +178,7 @@ def test_static_only_runs_nothing_of_the_target(repository: Write, with_tools: P
     for name in ("python", "ruff", "mypy"):
         program(place / ".venv" / "bin" / name, f"#!/bin/sh\ntouch {place}/was-run\n")
     found = run(place, "static")
-    assert list(found) == ["python/ruff .", "python/ruff-format ."]
+    assert list(found) == ["python/ruff .", "python/ruff-format .", "python/metrics ."]
     assert all(result.version is not None for result in found.values())
     assert not (place / "was-run").exists()
     skipped = skipped_checks(find_projects(place), Options(mode="static"))

@@ -25,6 +25,7 @@ from air_executor.fixing.looking import (
     warn_of_skipped,
 )
 from air_executor.fixing.shapes import DOCTOR, FLAKY, HEALTH, ISSUES, PLAN
+from air_executor.observe.wording import clean, plural
 from air_executor.terminal import json_option, warn
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
         if given["baseline"] is None:
             warn_of_lost(found)
         write_baseline(given["write_baseline"], found.issues, found.results)
-        warn(f"{given['write_baseline']}: {len(found.issues):,} issues")
+        warn(f"{clean(str(given['write_baseline']))}: {plural(len(found.issues), 'issue')}")
     least = given["fail_under"]
     if least is not None and (found.overall is None or not found.overall * 100 >= least):  # so for no number too
         from air_executor.fixing.report import percent
@@ -104,14 +105,16 @@ def _against_baseline(found: Health, path: Path) -> int:
 
     new = new_issues(found.issues, path)
     for issue in new:
-        click.echo(f"new: {_place(issue)}: {_one_line(issue.rule)}: {_one_line(issue.message)}", err=True)
+        click.echo(f"new: {_place(issue)}: {clean(issue.rule)}: {clean(issue.message)}", err=True)
     for change in changed_tools(found.results, path):
-        warn(f"{path}: {_one_line(change)}, so what is new may not be; --write-baseline writes it anew")
+        warn(f"{clean(str(path))}: {clean(change)}, so what is new may not be; --write-baseline writes it anew")
     there = {(result.check, result.project) for result in found.results}
     for before in read_baseline(path).checks:
         if (before.check, before.project) not in there:
-            warn(f"{path}: {_one_line(before.check)} in {_one_line(before.project)} was not run now as it was then")
-    warn(f"{path}: {len(new):,} new issues, {len(gone_issues(found.issues, path)):,} are gone")
+            check = f"{clean(before.check)} in {clean(before.project)}"
+            warn(f"{clean(str(path))}: {check} was not run now as it was then")
+    gone = len(gone_issues(found.issues, path))
+    warn(f"{clean(str(path))}: {plural(len(new), 'new issue')}, {gone:,} gone")
     lost = warn_of_lost(found)
     return 1 if new or lost else 0
 
@@ -141,6 +144,8 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
     """
     from air_executor.fixing.listing import print_issues, selected
 
+    if as_json and given["sarif_output"] == "-":
+        raise click.UsageError("--json and --sarif-output - exclude each other: both are for standard output")
     found, _ = examine(project, given)
     shown = selected(found.issues, given["rule"], given["path"], given["severity"])
     if given["new_since"] is not None:
@@ -218,12 +223,13 @@ def flaky(project: Path | None, config: Path | None, trust: bool | None, seed: i
     Twice in their own order and once in a random one. Tests that do not always end alike, and those whose names
     are not always the same, can tell neither that something broke nor that it was mended.
 
-    Exit code 0 when every test ended alike, 1 when one did not, or a run could not be made.
+    Exit code 0 when every test ended alike, 1 when one did not, or a run could not be made, or a file of tests
+    could not be collected.
     """
     from air_executor.fixing.choice import chosen_checks, chosen_projects
     from air_executor.fixing.files import find_files
     from air_executor.fixing.flaky import baseline
-    from air_executor.fixing.listing import print_flaky
+    from air_executor.fixing.listing import print_flaky, uncollected
     from air_executor.fixing.running import Options
 
     repository, settings = target(project, config)
@@ -242,7 +248,7 @@ def flaky(project: Path | None, config: Path | None, trust: bool | None, seed: i
         _print_json({"repository": str(repository.resolve()), **_fields(found)})
     else:
         print_flaky(found)
-    return 1 if found.flaky or found.unstable or found.incomplete else 0
+    return 1 if found.flaky or found.unstable or found.incomplete or uncollected(found) else 0
 
 
 @fix.command()
@@ -263,7 +269,8 @@ def doctor(project: Path | None, config: Path | None, static_only: bool, as_json
     from air_executor.fixing.listing import print_diagnosis
 
     repository, settings = target(project, config)
-    found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
+    with progress():  # versions may take seconds
+        found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
     if as_json:
         _print_json(found)
     else:
@@ -318,7 +325,7 @@ def _write_html(path: Path, found: Health, config: FixingConfig, runs: list[Reco
 
     data = page(found, config, runs).encode("utf-8", "backslashreplace")
     write_atomically(path, data, mode=0o644)
-    warn(f"{path}: {len(data):,} bytes")
+    warn(f"{clean(str(path))}: {len(data):,} bytes")
 
 
 def _fields(struct: Struct) -> dict[str, Any]:
@@ -335,9 +342,3 @@ def _place(issue: Issue) -> str:
     from air_executor.fixing.listing import place
 
     return place(issue)
-
-
-def _one_line(text: str) -> str:
-    from air_executor.observe.wording import clean
-
-    return clean(text)

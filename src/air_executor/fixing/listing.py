@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -13,11 +14,21 @@ from air_executor.fixing.batches import Batch
 from air_executor.fixing.doctor import Diagnosis, FoundTool
 from air_executor.fixing.flaky import Baseline
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.outcome import TestResult
 from air_executor.fixing.report import MODES, severities
 from air_executor.observe.wording import clean, number, plural
-from air_executor.terminal import print_table, table_lines, terminal_width, warn
+from air_executor.terminal import cut, print_table, table_lines, terminal_width, warn
 
-__all__ = ["place", "print_batches", "print_diagnosis", "print_flaky", "print_issues", "selected"]
+__all__ = [
+    "by_file",
+    "place",
+    "print_batches",
+    "print_diagnosis",
+    "print_flaky",
+    "print_issues",
+    "selected",
+    "uncollected",
+]
 
 WORSE: Final = {"error": 2, "warning": 1, "info": 0}
 WHOSE: Final = {"project": "the project's own", "user": "yours", "built-in": "built in"}
@@ -53,17 +64,41 @@ def _within(path: str, wanted: str) -> bool:
 
 
 def print_issues(issues: Sequence[Issue], total: int) -> None:
-    """A table, and how many there are."""
-    rows = [
-        [place(one), one.severity, one.tool, clean(one.rule), "yes" if one.safe_fix else "", clean(one.message)]
-        for one in issues
-    ]
-    if rows:
+    """A table, on a terminal file by file so that it is narrow; and how many there are."""
+    if sys.stdout.isatty():
+        for line in by_file(issues, terminal_width()):
+            click.echo(line)
+    elif issues:
+        rows = [
+            [place(one), one.severity, one.tool, clean(one.rule), "yes" if one.safe_fix else "", clean(one.message)]
+            for one in issues
+        ]
         print_table(["PLACE", "SEVERITY", "TOOL", "RULE", "FIX", "MESSAGE"], rows)
     of = f" of {number(total)}" if total != len(issues) else ""
     counts = f": {severities(issues)}" if issues else ""
     files = len({issue.path for issue in issues})
     click.echo(f"{number(len(issues))}{of} issues in {plural(files, 'file')}{counts}" if issues else f"0{of} issues")
+
+
+def by_file(issues: Sequence[Issue], width: int) -> Iterator[str]:
+    """The issues below the names of their files. Only messages are cut."""
+    rows = [
+        [
+            place(one).removeprefix(clean(one.path))[1:],
+            one.severity,
+            f"{clean(one.tool)} {clean(one.rule)}",
+            "fix" if one.safe_fix else "",
+        ]
+        for one in issues
+    ]
+    lines = list(table_lines(rows, [True, False, False, False], 10_000))
+    edge = max(map(len, lines), default=0)
+    path = None
+    for line, one in zip(lines, issues, strict=True):
+        if one.path != path:
+            path = one.path
+            yield click.style(clean(path), bold=True)
+        yield f"  {line.ljust(edge)}  {cut(clean(one.message), max(20, width - edge - 4))}"
 
 
 def print_batches(batches: Sequence[Batch]) -> None:
@@ -87,6 +122,11 @@ def print_batches(batches: Sequence[Batch]) -> None:
     click.echo(f"{number(len(batches))} {several} of {of}{told}")
 
 
+def uncollected(found: Baseline) -> list[TestResult]:
+    """What stands for files whose tests are not known."""
+    return [test for result in found.results for test in result.tests or () if not test.name]
+
+
 def print_flaky(found: Baseline) -> None:
     """What differs from run to run, and which runs are missing."""
     rows = [[clean(one.id), ", ".join(one.ends), "the order" if one.by_order else "by itself"] for one in found.flaky]
@@ -97,7 +137,9 @@ def print_flaky(found: Baseline) -> None:
     for run in found.incomplete:
         where = f" in {clean(run.project)}" if run.project != "." else ""
         warn(f"{run.check}{where} could not run {run.run}: {clean(run.reason)}")
-    tests = sum(len(result.tests or ()) for result in found.results)
+    for lost in uncollected(found):
+        warn(f"{clean(lost.file)} could not be collected: {clean(lost.message) or 'it does not say why'}")
+    tests = sum(bool(test.name) for result in found.results for test in result.tests or ())
     told = f"{number(len(found.flaky))} of {plural(tests, 'test')} did not always end alike"
     click.echo(f"{told}, {number(len(found.unstable))} have no steady name (seed {found.seed})")
 

@@ -44,7 +44,7 @@ def languages() -> dict[str, Language]:
 
 def _measured(language: Language) -> Language:
     """With the check that is the same for all."""
-    if any(check.kind == "metrics" for check in language.checks):
+    if any(check.name == Metrics.name for check in language.checks):
         return language
     return msgspec.structs.replace(language, checks=(*language.checks, Metrics()))
 

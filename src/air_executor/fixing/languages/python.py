@@ -1,4 +1,4 @@
-"""Python: ruff, mypy or pyright as configured, pytest and coverage."""
+"""Python: ruff, mypy or pyright as configured, complexipy where it is, pytest and coverage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 from air_executor.fixing.check import Project
 from air_executor.fixing.languages.language import Language
 from air_executor.fixing.sources import read_source
+from air_executor.fixing.tools.complexipy import Complexipy
 from air_executor.fixing.tools.coverage import PythonCoverage
 from air_executor.fixing.tools.mypy import Mypy
 from air_executor.fixing.tools.pyright import Pyright
@@ -73,5 +74,5 @@ PYTHON: Final = Language(
     members=members,
     lock_files=("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.txt", "requirements-dev.txt"),
     installed=installed,
-    checks=(Ruff(), RuffFormat(), Mypy(), Pyright(), Pytest(), PythonCoverage()),
+    checks=(Ruff(), RuffFormat(), Mypy(), Pyright(), Complexipy(), Pytest(), PythonCoverage()),
 )

@@ -29,8 +29,10 @@ __all__ = ["Asked", "measure"]
 SIZE_LIMIT: Final = 1_000_000
 """Larger files are data or made by programs; lizard would work on one for minutes."""
 FILE_LIMIT_S: Final = 20.0
-ALIASES: Final = {".pyi": ".py", ".pyw": ".py", ".mts": ".ts", ".cts": ".ts"}
-"""Suffixes lizard does not know, and those it does."""
+ALIASES: Final = {".pyi": ".py", ".pyw": ".py", ".mts": ".ts", ".cts": ".ts", ".svelte": ".ts", ".vue": ".ts"}
+"""What lizard is told in place of suffixes it does not know; for `.vue` it would tell other lines than the file's."""
+SECTIONED: Final = (".vue", ".svelte")
+SCRIPT: Final = re.compile(r"<script\b[^>]*>(.*?)</script\s*>", re.DOTALL | re.IGNORECASE)
 LINE_ENDS: Final = re.compile("\r\n?")
 
 
@@ -49,10 +51,10 @@ def measure(asked: Asked) -> ProjectMetrics:
     """Every file by itself, then what stands in several."""
     files: list[FileMetrics] = []
     content: list[tuple[str, list[CodeLine]]] = []
-    comparable = True
+    comparable = False
     for path in asked.paths:
         suffix = PurePosixPath(path).suffix.lower()
-        comparable = comparable and suffix in FAMILIES
+        comparable = comparable or suffix in FAMILIES
         measured, lines = _file(Path(asked.repository, path), path, suffix)
         files.append(measured)
         content.append((path, lines))
@@ -75,6 +77,7 @@ def _file(place: Path, path: str, suffix: str) -> tuple[FileMetrics, list[CodeLi
         size = f"it is larger than {SIZE_LIMIT // 1_000_000} MB: only its length is known"
         return FileMetrics(path=path, lines=count, unknown=size), []
     text = LINE_ENDS.sub("\n", _text(data))
+    code = _scripts(text) if suffix in SECTIONED else text
     found: tuple[FunctionMetrics, ...] | None = None
     lines: list[CodeLine] = []
     unknown = None
@@ -82,14 +85,16 @@ def _file(place: Path, path: str, suffix: str) -> tuple[FileMetrics, list[CodeLi
         with _limited(FILE_LIMIT_S):
             chains: list[nesting.Chain] | None = None
             if (family := FAMILIES.get(suffix)) is not None:
-                words = list(tokens(text, family))
+                words = list(tokens(code, family))
                 lines = code_lines(words)
                 chains = nesting.chains(words, family)
-            found, whole = _functions(text, suffix, chains)
+            found, whole = _functions(code, suffix, chains)
             if found is None:
                 unknown = f"complexity: lizard does not know {suffix or 'such'} files"
             elif not whole:
                 unknown = "complexity: lizard stops at a comment that says the code is generated"
+            elif family is None:
+                unknown = f"nesting and copies: {suffix} files are only read for complexity"
             elif chains is None:
                 unknown = "nesting: its braces do not fit together"
     except TooSlow:
@@ -97,6 +102,15 @@ def _file(place: Path, path: str, suffix: str) -> tuple[FileMetrics, list[CodeLi
     except Exception as error:
         found, unknown = None, f"complexity: lizard failed: {type(error).__name__}: {error}"
     return FileMetrics(path=path, lines=count, functions=found, unknown=unknown), lines
+
+
+def _scripts(text: str) -> str:
+    """Only the code of a file that holds a page as well; what is left out leaves its lines."""
+    kept, place = [], 0
+    for found in SCRIPT.finditer(text):
+        kept += ["\n" * text.count("\n", place, found.start(1)), found[1]]
+        place = found.end(1)
+    return "".join([*kept, "\n" * text.count("\n", place)])
 
 
 def _line_count(data: bytes) -> int:

@@ -15,7 +15,7 @@ Family = Literal["python", "javascript", "go", "rust", "dart"]
 
 FAMILIES: Final[dict[str, Family]] = {
     **dict.fromkeys((".py", ".pyi", ".pyw"), "python"),
-    **dict.fromkeys((".js", ".jsx", ".cjs", ".mjs", ".ts", ".tsx", ".cts", ".mts"), "javascript"),
+    **dict.fromkeys((".js", ".jsx", ".cjs", ".mjs", ".ts", ".tsx", ".cts", ".mts", ".vue", ".svelte"), "javascript"),
     ".go": "go",
     ".rs": "rust",
     ".dart": "dart",

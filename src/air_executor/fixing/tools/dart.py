@@ -31,7 +31,7 @@ def mapping(path: Path) -> dict[str, Any]:
 def _yaml(path: Path, _: Identity | None) -> dict[str, Any]:
     try:
         content = yaml.safe_load(read_source(path))
-    except (OSError, yaml.YAMLError, ValueError):
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

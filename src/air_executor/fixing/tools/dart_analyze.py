@@ -76,7 +76,8 @@ class DartAnalyze(DartCheck):
         broken = next((one for one in issues if one.path.endswith(CONFIG) and one.severity == "error"), None)
         if broken is not None:
             raise CouldNotRun(f"dart analyze cannot read {broken.path}: {broken.message}", f"mend {CONFIG}")
-        return Findings(issues=[issue for issue in issues if _own(project, issue.path)])
+        own = frozenset(project.files)
+        return Findings(issues=[issue for issue in issues if issue.path in own or _beside(project, issue.path)])
 
     def _report(self, run: ToolRun) -> Report:
         """Its report stands on a line of its own, in some versions below one that tells what is analyzed."""
@@ -109,8 +110,7 @@ class DartAnalyze(DartCheck):
         )
 
 
-def _own(project: Project, path: str) -> bool:
-    """Packages in folders below are analyzed along with it, and are projects of their own."""
-    if path.endswith(".dart"):
-        return path in project.files
-    return not any(path.startswith(root + "/") for root in project.nested)
+def _beside(project: Project, path: str) -> bool:
+    """Whether a file that is not Dart belongs to it. Packages in folders below are analyzed along with it, and are
+    projects of their own."""
+    return not path.endswith(".dart") and not any(path.startswith(root + "/") for root in project.nested)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Final
 
+import msgspec
+
 from air_executor.fixing.check import Command, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.tools.dart import DartCheck, listed
@@ -34,36 +36,38 @@ class DartFormat(DartCheck):
         summary = SUMMARY.fullmatch(last)
         if summary is None:
             raise not_understood(self.name, run, "no summary")
-        issues = []
+        names = []
         for line in lines:
             found = CHANGED.fullmatch(line)
             if found is None:
                 raise not_understood(self.name, run, f"the line {line[:80]!r}")
-            issues.append(self._issue(project, run, "unformatted", found[1], "dart format would change this file"))
-        if len(issues) != int(summary[2] or 0):
-            raise not_understood(self.name, run, f"{len(issues)} files, but {summary[2]} in its summary")
-        broken = [
-            self._issue(project, run, "syntax", found[3], found[4], int(found[1]), int(found[2]))
-            for line in run.stderr.read_text("utf-8", "replace").split("\n")
-            if (found := BROKEN.fullmatch(line.strip()))
-        ]
+            names.append(found[1])
+        if len(names) != int(summary[2] or 0):
+            raise not_understood(self.name, run, f"{len(names)} files, but {summary[2]} in its summary")
+        said = run.stderr.read_text("utf-8", "replace").split("\n")
+        issues = [*map(self._changed, names)]
+        broken = [self._broken(found) for line in said if (found := BROKEN.fullmatch(line.strip()))]
         if bool(broken) != (run.exit_code == UNPARSED) or (not broken and bool(issues) != bool(run.exit_code)):
             raise not_understood(self.name, run, "its exit code does not go with what it told")
-        return Findings(issues=issues + broken)
+        own = frozenset(project.files)
+        placed = [msgspec.structs.replace(one, path=relative(project, one.path) or "") for one in issues + broken]
+        if any(one.path not in own for one in placed):
+            raise not_understood(self.name, run, "a file that was not asked for")
+        return Findings(issues=placed)
 
-    def _issue(
-        self, project: Project, run: ToolRun, rule: str, name: str, message: str, line: int = 0, column: int = 0
-    ) -> Issue:
-        path = relative(project, name)
-        if path not in project.files:
-            raise not_understood(self.name, run, f"{name} was not asked for")
+    def _changed(self, name: str) -> Issue:
+        message = "dart format would change this file"
+        return Issue(
+            tool=self.name, rule="unformatted", severity="warning", message=message, path=name, safe_fix=True
+        )
+
+    def _broken(self, found: re.Match[str]) -> Issue:
         return Issue(
             tool=self.name,
-            rule=rule,
-            severity="error" if line else "warning",
-            message=message,
-            path=path,
-            line=line,
-            column=column,
-            safe_fix=not line,
+            rule="syntax",
+            severity="error",
+            message=found[4],
+            path=found[3],
+            line=int(found[1]),
+            column=int(found[2]),
         )

@@ -165,6 +165,7 @@ class _Reading:
 
     def __init__(self, project: Project, events: list[Event]) -> None:
         self._project = project
+        self._own = frozenset(project.files)
         self._events = events
         self._suites: dict[int, str] = {}
         self._groups: dict[int, Group] = {}
@@ -257,7 +258,7 @@ class _Reading:
         for url, line, column in places:
             parts = urlsplit(url or "")
             path = relative(self._project, unquote(parts.path)) if parts.scheme == "file" else None
-            if path in self._project.files and path is not None:
+            if path is not None and path in self._own:
                 return path, line or 0, column or 0
         return result.file, test.line or 0 if not test.url else 0, 0
 

@@ -20,19 +20,21 @@ from air_executor.fixing.issue import Issue
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools.output import last_words, not_understood, relative
 from air_executor.fixing.tools.programs import find_program, folders_up
+from air_executor.fixing.tools.python import version_numbers
 
 __all__ = [
     "MEND",
+    "Folders",
     "GoCheck",
     "Located",
     "compile_issues",
     "decode_stream",
     "find_go",
-    "folder_of",
     "located",
     "module_path",
     "own_issues",
     "passed_over",
+    "supported",
     "work_members",
 ]
 
@@ -43,6 +45,7 @@ PLACE: Final = re.compile(
     r"(?P<path>\S.*?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<message>.*)"
 )
 CODE: Final = re.compile(r" \[go\.dev/e/(\w+)\]$")
+OLDEST: Final = (1, 21)
 COMPILE_ERROR: Final = "compile-error"
 """For errors that have no code of the compiler's, such as those of syntax."""
 
@@ -65,6 +68,13 @@ def find_go(project: Project, *, module: bool = True) -> Tool:
     return msgspec.structs.replace(tool, env=env)
 
 
+def supported(tool: Tool) -> None:
+    """Raise for a version without what the checks are built on."""
+    if version_numbers(tool.version) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise CouldNotRun(f"go {tool.version} is too old: {wanted} and later tell what is needed here", "update Go")
+
+
 def _modules() -> str:
     """Where the user's go keeps what it has downloaded."""
     given = os.environ.get("GOMODCACHE")
@@ -79,8 +89,8 @@ def work_members(work: Path) -> list[str]:
         text = re.sub(r"//.*", "", read_source(work))
     except OSError:
         return []
-    used = re.findall(r'^\s*use\s+([^\s("`]\S*|"[^"]+"|`[^`]+`)\s*$', text, re.MULTILINE)
-    for block in re.findall(r"^\s*use\s*\(([^)]*)\)", text, re.MULTILINE):
+    used = re.findall(r'^[ \t]*use[ \t]+([^\s("`]\S*|"[^"\n]+"|`[^`\n]+`)[ \t\r]*$', text, re.MULTILINE)
+    for block in re.findall(r"^[ \t]*use[ \t]*\(([^)]*)\)", text, re.MULTILINE):
         used += block.split("\n")
     return [os.path.normpath(name.strip().strip('"`')) for name in used if name.strip()]
 
@@ -101,18 +111,31 @@ def module_path(project: Project) -> str | None:
         text = read_source(project.path / "go.mod")
     except OSError:
         return None
-    found = re.search(r'^\s*module\s+(?:\(\s*)?["`]?([^\s"`()]+)', text, re.MULTILINE)
+    found = re.search(r'^[ \t]*module[ \t]+(?:\(\s*)?["`]?([^\s"`()]+)', text, re.MULTILINE)
     return found[1] if found else None
 
 
-def folder_of(project: Project, package: str) -> str | None:
-    """The folder of a package of the project's module, relative to the repository's root; None for any other."""
-    name = package.partition(" [")[0]
-    module = module_path(project)
-    if module is None or not (name == module or name.startswith(module + "/")):
-        return None
-    rest = name[len(module) + 1 :]
-    return "/".join(part for part in (project.root if project.root != "." else "", rest) if part) or "."
+class Folders:
+    """Where the packages of a module are."""
+
+    def __init__(self, project: Project) -> None:
+        self._module = module_path(project)
+        self._root = "" if project.root == "." else project.root
+        self._files: dict[str, list[str]] = {}
+        for path in project.files:
+            self._files.setdefault(path.rpartition("/")[0] or ".", []).append(path)
+
+    def of(self, package: str) -> str | None:
+        """The folder of a package, relative to the repository's root; None for a package of another module."""
+        name = package.partition(" [")[0]
+        module = self._module
+        if module is None or not (name == module or name.startswith(module + "/")):
+            return None
+        return "/".join(part for part in (self._root, name[len(module) + 1 :]) if part) or "."
+
+    def files(self, folder: str | None) -> list[str]:
+        """The Go files that lie in a folder itself."""
+        return self._files.get(folder or "", [])
 
 
 def passed_over(project: Project, path: str) -> bool:

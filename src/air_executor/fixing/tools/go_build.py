@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 from typing import ClassVar
 
 from msgspec import Struct
@@ -11,16 +10,17 @@ from msgspec import Struct
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.tools.go import (
+    Folders,
     GoCheck,
     Located,
     compile_issues,
     decode_stream,
     fields,
-    folder_of,
     located,
     own_issues,
     passed_over,
     stopped,
+    supported,
 )
 from air_executor.fixing.tools.output import not_understood, relative
 
@@ -59,6 +59,7 @@ class GoBuild(GoCheck):
     kind: ClassVar[Kind] = "build"
 
     def command(self, project: Project, tool: Tool) -> Command:
+        supported(tool)
         # All errors, not the first ten, each with its code.
         flags = ("-e", "-export", "-test", "-gcflags=-e -errorurl", f"-json={fields(Package)}")
         return Command(argv=(*tool.argv, "list", *flags, "./..."), cwd=project.path)
@@ -70,15 +71,16 @@ class GoBuild(GoCheck):
         if not packages:
             raise stopped(self.name, run)
         issues: dict[tuple[object, ...], Issue] = {}
+        folders = Folders(project)
         for package in packages:
             errors = ([package.error] if package.error else []) + package.deps_errors
-            for issue in self._of_errors(project, package, errors, run):
+            for issue in self._of_errors(project, folders, package, errors, run):
                 issues.setdefault((issue.place, issue.message), issue)
         found = own_issues(project, self.name, list(issues.values()))
         return Findings(issues=found, note=_not_compiled(project, packages))
 
     def _of_errors(
-        self, project: Project, package: Package, errors: Iterable[PackageError], run: ToolRun
+        self, project: Project, folders: Folders, package: Package, errors: Iterable[PackageError], run: ToolRun
     ) -> list[Issue]:
         issues = []
         for error in errors:
@@ -94,13 +96,15 @@ class GoBuild(GoCheck):
                     raise CouldNotRun(f"a package cannot be built: {' '.join(text.split())[:300]}", "mend that first")
                 issues += told
             else:
-                issues.append(self._unloaded(project, package, error.pos, text, run))
+                issues.append(self._unloaded(project, folders, package, error.pos, text, run))
         return issues
 
-    def _unloaded(self, project: Project, package: Package, pos: str, text: str, run: ToolRun) -> Issue:
+    def _unloaded(
+        self, project: Project, folders: Folders, package: Package, pos: str, text: str, run: ToolRun
+    ) -> Issue:
         place = next(located([f"{pos}: error"]), None) if pos else None
         if place is None:
-            place = Located(self._some_file(project, package, run), 0, 0, "")
+            place = Located(self._some_file(project, folders, package, run), 0, 0, "")
         path = relative(project, place.path)
         if path is None:
             raise CouldNotRun(f"a package outside the repository cannot be loaded: {pos}: {text}", "mend that first")
@@ -114,12 +118,12 @@ class GoBuild(GoCheck):
             column=place.column,
         )
 
-    def _some_file(self, project: Project, package: Package, run: ToolRun) -> str:
+    def _some_file(self, project: Project, folders: Folders, package: Package, run: ToolRun) -> str:
         """Where to put what is wrong with a package as a whole: its first file."""
-        folder = relative(project, package.dir) if package.dir else folder_of(project, package.import_path)
+        folder = relative(project, package.dir) if package.dir else folders.of(package.import_path)
         if package.dir == str(project.repository):
             folder = "."
-        inside = [path for path in project.files if str(PurePosixPath(path).parent) == folder]
+        inside = folders.files(folder)
         if not inside:
             raise not_understood(self.name, run, f"an error in a package without files, {package.import_path}")
         return str(project.repository / inside[0])

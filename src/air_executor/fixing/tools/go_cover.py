@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import ClassVar, Final
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from msgspec import Struct
 from air_executor.fixing.check import CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.outcome import Coverage, FileCoverage
 from air_executor.fixing.sources import read_source
-from air_executor.fixing.tools.go import GoCheck, folder_of
+from air_executor.fixing.tools.go import Folders, GoCheck
 from air_executor.fixing.tools.go_test import GoTest, read_events
 from air_executor.fixing.tools.output import not_understood
 
@@ -53,7 +52,7 @@ class GoCover(GoCheck):
         if profile is None:
             raise CouldNotRun("go test left no profile", "see why go test could not run; coverage comes from its run")
         blocks = [*self._blocks(project, run, profile.read_text("utf-8", "surrogateescape"))]
-        self._whole(project, run, {str(PurePosixPath(block.path).parent) for block in blocks})
+        self._whole(project, run, {block.path.rpartition("/")[0] or "." for block in blocks})
         by_file: dict[str, list[Block]] = {}
         for block in blocks:
             by_file.setdefault(block.path, []).append(block)
@@ -63,6 +62,7 @@ class GoCover(GoCheck):
         return Findings(coverage=Coverage(lines - sum(len(file.missing) for file in files), lines, tuple(files)))
 
     def _blocks(self, project: Project, run: ToolRun, text: str) -> Iterator[Block]:
+        folders = Folders(project)
         mode, *lines = text.split("\n")
         if not mode.startswith("mode: "):
             raise not_understood(self.name, run, f"the profile begins with {mode[:80]!r}")
@@ -73,7 +73,7 @@ class GoCover(GoCheck):
                     raise not_understood(self.name, run, f"the line {line[:80]!r} of the profile")
                 continue
             package, _, name = found[1].rpartition("/")
-            folder = folder_of(project, package)
+            folder = folders.of(package)
             if folder is None:
                 continue  # of a package that is not in the module
             path = name if folder == "." else f"{folder}/{name}"
@@ -81,13 +81,12 @@ class GoCover(GoCheck):
 
     def _whole(self, project: Project, run: ToolRun, measured: set[str]) -> None:
         """A package whose tests did not come to their end leaves nothing; without it there is no number."""
+        folders = Folders(project)
         for one in read_events(self.name, run):
-            folder = folder_of(project, one.package)
+            folder = folders.of(one.package)
             if one.test or one.end != "fail" or folder is None or folder in measured:
                 continue
-            if any(
-                str(PurePosixPath(path).parent) == folder and not path.endswith("_test.go") for path in project.files
-            ):
+            if any(not path.endswith("_test.go") for path in folders.files(folder)):
                 raise CouldNotRun(
                     f"the tests of {folder} ended before they told what they ran through, so it is unknown",
                     "mend what go-test reports of that package first",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Final
 
 import msgspec
@@ -15,7 +15,7 @@ from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Proj
 from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.outcome import TestEnd, TestResult
 from air_executor.fixing.sources import read_source
-from air_executor.fixing.tools.go import GoCheck, compile_issues, folder_of, located
+from air_executor.fixing.tools.go import Folders, GoCheck, compile_issues, located, supported
 from air_executor.fixing.tools.output import check_exit, last_words, not_understood
 
 __all__ = ["Event", "GoTest", "read_events"]
@@ -100,6 +100,7 @@ class GoTest(GoCheck):
         return True
 
     def command(self, project: Project, tool: Tool) -> Command:
+        supported(tool)
         words = ["-json", "-count=1", "-vet=off", "-timeout=0", "-coverprofile={out}/cover.out"]
         packages = ["./..."]
         if project.selection is not None:
@@ -157,7 +158,7 @@ def _folders(project: Project, selection: Selection) -> list[str]:
     if selection.tests is None:
         return []
     start = 0 if project.root == "." else len(project.root) + 1
-    there = {str(PurePosixPath(path).parent) for path in project.files}
+    there = {path.rpartition("/")[0] or "." for path in project.files}
     folders = {test.split("::")[0] for test in selection.tests} & there
     return sorted("./" + folder[start:] if folder not in (project.root, ".") else "." for folder in folders)
 
@@ -173,6 +174,7 @@ class _Reading:
         self._project = project
         self._told = told
         self._said = said
+        self._folders = Folders(project)
         self._failed = Counter((one.package, one.test) for one in told if one.end not in ("pass", "skip"))
 
     def read(self) -> tuple[list[TestResult], list[Issue]]:
@@ -196,7 +198,7 @@ class _Reading:
         end: TestEnd = ENDS.get(one.end, "error") if one.test else "error"
         return TestResult(
             framework="go test",
-            file=folder_of(self._project, one.package) or one.package,
+            file=self._folders.of(one.package) or one.package,
             suite=tuple(suite),
             name=name,
             end=end,
@@ -232,8 +234,8 @@ class _Reading:
         )
 
     def _place(self, one: Ran, said: list[str]) -> tuple[str, int, int, str]:
-        folder = folder_of(self._project, one.package) or self._project.root
-        inside = [path for path in self._project.files if str(PurePosixPath(path).parent) == folder]
+        folder = self._folders.of(one.package) or self._project.root
+        inside = self._folders.files(folder)
         if not one.test:
             lines = said if one.failed_build else [*said, *self._said.split("\n")]
             issues = compile_issues(self._project, GoTest.name, located(lines))

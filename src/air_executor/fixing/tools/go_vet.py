@@ -10,7 +10,15 @@ from msgspec import Struct
 
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.issue import Issue
-from air_executor.fixing.tools.go import GoCheck, compile_issues, decode_stream, located, own_issues, stopped
+from air_executor.fixing.tools.go import (
+    GoCheck,
+    compile_issues,
+    decode_stream,
+    located,
+    own_issues,
+    stopped,
+    supported,
+)
 from air_executor.fixing.tools.output import check_exit, not_understood, relative
 
 __all__ = ["GoVet"]
@@ -41,6 +49,7 @@ class GoVet(GoCheck):
     kind: ClassVar[Kind] = "lint"
 
     def command(self, project: Project, tool: Tool) -> Command:
+        supported(tool)
         return Command(argv=(*tool.argv, "vet", "-json", "./..."), cwd=project.path)
 
     def parse(self, project: Project, run: ToolRun) -> Findings:

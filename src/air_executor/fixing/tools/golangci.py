@@ -26,6 +26,10 @@ MEND: Final = "run `golangci-lint run` by hand in the module's folder"
 # Codes that linters put before their message; names do so in those that have no codes.
 CODE: Final = re.compile(r"([A-Z]{1,3}\d{2,5}): ")
 NAME: Final = re.compile(r"([a-zA-Z][\w-]*): ")
+SHAPING: Final = frozenset(
+    {"gci", "gofmt", "gofumpt", "goimports", "golines", "godot", "nlreturn", "whitespace", "wsl", "wsl_v5"}
+)
+"""Those whose fixes only change the form; what others propose may change what the code does."""
 NAMED: Final = frozenset({"gocritic", "govet", "revive"})
 SEVERITIES: Final[dict[str, Severity]] = {
     "error": "error", "high": "error", "info": "info", "low": "info", "note": "info",
@@ -141,7 +145,7 @@ class GolangciLint(GoCheck):
             line=max(place.line, 0),
             column=max(place.column, 0) if place.line > 0 else 0,
             end_line=lines.to if lines is not None and lines.to > place.line else None,
-            safe_fix=bool(one.replacement or one.suggested_fixes),
+            safe_fix=one.from_linter in SHAPING and bool(one.replacement or one.suggested_fixes),
         )
 
     def _path(self, project: Project, run: ToolRun, name: str) -> str:
@@ -172,7 +176,7 @@ def _plugins(config: Path) -> bool:
         return False
     try:
         content: Any = yaml.safe_load(text) if config.suffix != ".toml" else None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         return "custom" in text

@@ -22,6 +22,7 @@ __all__ = [
     "failed",
     "find_node_tool",
     "module_folder",
+    "nested_patterns",
     "package",
     "packages_installed",
     "read_json",
@@ -85,6 +86,13 @@ def scripts(folder: Path) -> Iterator[str]:
 def variants(name: str, endings: Iterable[str] = SCRIPTS) -> tuple[str, ...]:
     """`eslint.config` in every form such a file may have."""
     return tuple(f"{name}.{ending}" for ending in endings)
+
+
+def nested_patterns(project: Project) -> Iterator[str]:
+    """The roots of other projects below, in the words of `.gitignore`."""
+    start = 0 if project.root == "." else len(project.root) + 1
+    for root in project.nested:
+        yield "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", root[start:]) + "/"
 
 
 def any_file(folder: Path, names: Iterable[str]) -> Path | None:

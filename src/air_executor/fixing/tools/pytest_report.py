@@ -110,7 +110,8 @@ class Facts:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
         outcome = yield
-        outcome.get_result().air_executor = facts_of(item)
+        if call.when == "setup":  # the first of a test's reports, with which the others are put
+            outcome.get_result().air_executor = facts_of(item)
 
 
 def facts_of(item: Any) -> Any:
