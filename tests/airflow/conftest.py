@@ -2,19 +2,24 @@
 
 @pytest.mark.airflow(since=(3, 1))     not on older ones; before=(3, 0): not on newer ones
 @pytest.mark.airflow(pre=True)         on the newest pre-release as well, where it may fail
+@pytest.mark.airflow(soak=(2, 10))     on that one only with the long tests
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.airflow import versions
 from tests.airflow.site import AirflowSite, connect
 from tests.airflow.sites import AirflowSites
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 collect_ignore = ["inside"]  # run by test_inside.py, in the environments that have Airflow
 HERE = Path(__file__).parent
@@ -40,6 +45,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = []
         if version.name == versions.PRE:
             marks.append(pytest.mark.xfail(strict=False, reason=f"pre-release: Airflow {version.version} may fail"))
+        if version.series == getattr(metafunc.definition.get_closest_marker("airflow"), "kwargs", {}).get("soak"):
+            marks.append(pytest.mark.soak)
         # the id tells the distribution over processes which tests share a site (sites.py)
         parameters.append(pytest.param(version.name, id=version.tag if fixture == "airflow" else None, marks=marks))
     metafunc.parametrize(fixture, parameters, indirect=True, scope="session")
@@ -74,6 +81,31 @@ def airflow(request: pytest.FixtureRequest) -> AirflowSite:
     sites = request.config.pluginmanager.get_plugin("airflow-sites")
     assert isinstance(sites, AirflowSites)
     return connect(sites.begin(version.name))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium, gone after the module: while Playwright is there, no other event loop can run in this process."""
+    from tests.browser.conftest import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: to the folder in DASHBOARD_SCREENSHOTS, else the test's own."""
+    folder = Path(os.environ.get("DASHBOARD_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For what the jobs of one DAG run leave behind."""
+    made = tmp_path / "run"
+    made.mkdir()
+    return made
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from tests.airflow.configuration import ASK_S
 from tests.airflow.site import AirflowSite
 from tests.airflow.versions import ROOT
 from tests.support import wait_for
@@ -35,4 +36,4 @@ def deploy(site: AirflowSite) -> None:
         assert not errors, errors
         return set(FILES.values()) <= {dag["dag_id"] for dag in site.all_of("/dags", "dags")}
 
-    wait_for(known, "Airflow to read airflow_dags/", 120)
+    wait_for(known, "Airflow to read airflow_dags/", 120, every_s=ASK_S)

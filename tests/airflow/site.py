@@ -21,6 +21,7 @@ from urllib.request import Request
 
 from air_executor import AirExecutorClient
 from tests.airflow import versions
+from tests.airflow.configuration import ASK_S
 from tests.airflow.supervisor import direct, tail
 from tests.support import ManagerProcess, wait_for
 
@@ -143,7 +144,7 @@ class AirflowSite:
         part.write_text(text)
         began = time.time()
         part.rename(path)
-        return wait_for(lambda: self._parsed(path, began), f"Airflow to read {filename}", deadline_s)
+        return wait_for(lambda: self._parsed(path, began), f"Airflow to read {filename}", deadline_s, every_s=ASK_S)
 
     def _parsed(self, path: Path, since: float) -> list[str]:
         for error in self.import_errors():
@@ -189,7 +190,7 @@ class AirflowSite:
             if time.monotonic() > deadline:
                 states = self.tasks(dag_id, run_id)
                 raise AssertionError(f"{dag_id} {run_id} is {state} after {deadline_s} s: {states}")
-            time.sleep(0.2)
+            time.sleep(ASK_S)
         return str(state)
 
     def succeed(self, dag_id: str, run_id: str, deadline_s: float = 120) -> None:
@@ -222,13 +223,23 @@ class AirflowSite:
         }
 
     def wait_task(self, dag_id: str, run_id: str, task: str, *states: str, deadline_s: float = 60) -> str:
-        """Wait until a task is in one of these states."""
+        """Wait until a task is in one of these states; one that is deferred, until the scheduler knows that too."""
 
         def there() -> str | None:
             state = (self._calmly(lambda: self.tasks(dag_id, run_id)) or {}).get(task)
-            return state if state in states else None
+            heard = state != "deferred" or self._heard_of(dag_id, run_id, task)
+            return state if state in states and heard else None
 
-        return str(wait_for(there, f"{task} of {run_id} to be {' or '.join(states)}", deadline_s))
+        return str(wait_for(there, f"{task} of {run_id} to be {' or '.join(states)}", deadline_s, every_s=ASK_S))
+
+    def _heard_of(self, dag_id: str, run_id: str, task: str) -> bool:
+        """Whether the scheduler has heard from the executor how a task's process ended. Airflow 3.3 fails a task
+        whose trigger fires before."""
+        name, _, index = task.rstrip("]").partition("[")
+        key = f"TaskInstanceKey(dag_id={dag_id!r}, task_id={name!r}, run_id={run_id!r}, try_number="
+        lines = (self.logs / "scheduler.log").read_text(errors="replace").splitlines()
+        ours = [line for line in lines if "Received executor event with state success" in line and key in line]
+        return any(f"map_index={index or -1})" in line for line in ours)
 
     def _instance(self, dag_id: str, run_id: str, task_id: str) -> str:
         return f"/dags/{_q(dag_id)}/dagRuns/{_q(run_id)}/taskInstances/{_q(task_id)}"
@@ -255,7 +266,8 @@ class AirflowSite:
                 return None
             return log if text in log else None
 
-        return str(wait_for(there, f"{text!r} in the log of {task_id}, try {try_number}", deadline_s))
+        what = f"{text!r} in the log of {task_id}, try {try_number}"
+        return str(wait_for(there, what, deadline_s, every_s=ASK_S))
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
         """A value, or ApiError 404."""
@@ -283,7 +295,7 @@ class AirflowSite:
             heartbeat = part[f"latest_{name.replace('-', '_')}_heartbeat"]
             return bool(part["status"] == "healthy" and heartbeat and _seconds(heartbeat) >= began)
 
-        wait_for(healthy, f"{name} to work again", deadline_s)
+        wait_for(healthy, f"{name} to work again", deadline_s, every_s=ASK_S)
         return pid
 
     @property

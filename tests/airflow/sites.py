@@ -1,6 +1,7 @@
 """The pytest plugin behind the fixture `airflow`: one Airflow a version and session, shared by all test processes.
 
-Each is begun as soon as its tests are collected, and comes up while others run. `tests/conftest.py` registers it.
+Each is begun as soon as its tests are collected, comes up while others run, and ends with the last of its tests.
+`tests/conftest.py` registers it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,8 @@ class AirflowSites:
         self.is_owner = handed_down is None
         self.folder = Path(handed_down or tempfile.mkdtemp(prefix="air-af-", dir="/tmp"))
         self.session_pid = os.getpid() if self.is_owner else os.getppid()
+        self.left: Counter[str] = Counter()
+        """How many tests each site still has before it."""
         if KEPT in os.environ:
             self.session_pid = 1
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,10 +72,18 @@ class AirflowSites:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if session.config.option.collectonly:
             return
-        wanted = {item.callspec.params["airflow"] for item in session.items if _on_site(item)}
-        for name in wanted:
+        self.left.update(site for item in session.items if (site := _site(item)))
+        for name in self.left:
             if versions.ALL[name].unsupported is None and versions.ALL[name].missing is None:
                 self.begin(name)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
+        """An idle Airflow would slow down what comes after it. No other process uses it: see the scheduler."""
+        if name := _site(item):
+            self.left[name] -= 1
+            if self.left[name] == 0 and KEPT not in os.environ:
+                ask_to_end(self.folder / name)
 
     def begin(self, name: str) -> Path:
         """Start the site of a version unless any process of this session already has; its folder."""
@@ -99,8 +111,10 @@ class AirflowSites:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _on_site(item: pytest.Item) -> bool:
-    return "airflow" in getattr(getattr(item, "callspec", None), "params", {})
+def _site(item: pytest.Item) -> str | None:
+    """The version whose running Airflow a test is for."""
+    name: str | None = getattr(getattr(item, "callspec", None), "params", {}).get("airflow")
+    return name
 
 
 def keep_logs(folder: Path) -> None:

@@ -25,7 +25,7 @@ from urllib.request import ProxyHandler, build_opener
 
 from tests import postgresql
 from tests.airflow import versions
-from tests.airflow.configuration import PREPARE, USERS, components, site_environment
+from tests.airflow.configuration import ASK_S, PREPARE, USERS, components, site_environment
 from tests.support import wait_for
 
 READY_S = 180.0
@@ -77,7 +77,7 @@ class Supervisor:
         self.commands = components(self.version, self.port)
         for name in self.commands:
             self.start(name)
-        wait_for(self.ready, "all components of Airflow", READY_S)
+        wait_for(self.ready, "all components of Airflow", READY_S, every_s=ASK_S)
         site = {
             "version": self.version.name,
             "port": self.port,

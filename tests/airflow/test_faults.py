@@ -13,6 +13,7 @@ import pytest
 
 from air_executor import AirExecutorClient
 from tests.acceptance.web_server import Server
+from tests.airflow.configuration import ASK_S
 from tests.airflow.site import AirflowSite, take_over
 from tests.support import ManagerProcess, read, wait_end, wait_for
 
@@ -32,13 +33,6 @@ def dags(airflow: AirflowSite, manager: ManagerProcess) -> AirflowSite:
     found = airflow.add_dag("faults.py", (DAGS / "faults.py").read_text())
     assert set(found) == {"killed", "server", "ended", "refused"}
     return airflow
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "run"
-    made.mkdir()
-    return made
 
 
 def said(folder: Path, mark: str) -> list[str]:
@@ -79,7 +73,7 @@ def test_a_killed_task_and_a_killed_triggerer_double_no_work(dags: AirflowSite, 
         states = {one["task_id"]: (one["try_number"], one["state"]) for one in dags.instances("killed", run_id)}
         return states["killed_waits"] == (2, "running")
 
-    wait_for(second_try, "another try of the killed task", 120)
+    wait_for(second_try, "another try of the killed task", 120, every_s=ASK_S)
     dags.wait_log("killed", run_id, "killed_waits", "under way", try_number=2)
     # the job of the deferred task ends while nobody looks
     (folder / "go").touch()

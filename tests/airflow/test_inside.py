@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def test_inside(version: versions.Version, tmp_path: Path, request: pytest.Fixtu
     prepared = version.run("python", "-c", PREPARE, "{}", env=env)
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
     env["AIR_EXECUTOR_TEST_SERVER_PYTHON"] = sys.executable  # Airflow 2.10 has nothing to serve with
-    options = request.config.getoption("--inside").split()
+    options = shlex.split(request.config.getoption("--inside"))
     command = [version.python, "-m", "pytest", "-p", "no:cacheprovider", "--durations=5", "inside", *options]
     log = tmp_path / "inside.log"
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from air_executor import AirExecutorClient
+from tests.airflow.configuration import ASK_S
 from tests.airflow.site import AirflowSite
 from tests.support import ManagerProcess, wait_for
 
@@ -88,6 +89,7 @@ def test_killed_cleared_and_late_tasks_do_no_work_twice(airflow: AirflowSite, wo
         lambda: "under way since an earlier try" in airflow.task_log("retrying", run_id, "killed", try_number=2),
         "another try of the killed task",
         LONG_S,
+        every_s=ASK_S,
     )
     (work / "killed.go").touch()
     assert airflow.wait_run("retrying", run_id, deadline_s=LONG_S) == "success"

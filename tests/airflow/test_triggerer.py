@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from air_executor import AirExecutorClient
+from tests.airflow.configuration import ASK_S
 from tests.airflow.site import AirflowSite, ApiError
 from tests.support import wait_for
 
@@ -68,12 +69,14 @@ def test_a_deferred_job_is_seen_and_outlives_the_triggerer(airflow: AirflowSite,
     wait_for(
         lambda: (told := xcom(airflow, dag_id, run_id, "progress_history")) and told[-1]["failed"] == 1,
         "the XComs of a deferred task",
+        every_s=ASK_S,
     )
     assert xcom(airflow, dag_id, run_id, "total_tasks") == 3
     assert xcom(airflow, dag_id, run_id, "failed_tasks") == 1
     log = wait_for(
         lambda: (text := airflow.task_log(dag_id, run_id, "job")) and "odd: exit code 3" in text and text,
         "a report in the log of a deferred task",
+        every_s=ASK_S,
     )
     assert "Air-Executor Progress Report" in log
     airflow.kill("triggerer")
@@ -92,10 +95,10 @@ def test_the_job_of_a_task_that_a_user_ends_is_cancelled(airflow: AirflowSite, t
     dag_id = "user_ends"
     run_id, client, name = begun(airflow, dag_id, tmp_path / "never")
     # a trigger that has not begun is never told
-    wait_for(lambda: xcom(airflow, dag_id, run_id, "total_tasks"), "the trigger to look at the job")
+    wait_for(lambda: xcom(airflow, dag_id, run_id, "total_tasks"), "the trigger to look at the job", every_s=ASK_S)
     where = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/job"
     airflow.api("PATCH", where, {"new_state": "failed", **({} if airflow.is_3 else {"dry_run": False})})
     state = client.wait(name, 30)
     assert state["reason"] == "cancelled"
-    wait_for(lambda: airflow.tasks(dag_id, run_id)["sensor"] == "failed", "the end of the sensor")
+    wait_for(lambda: airflow.tasks(dag_id, run_id)["sensor"] == "failed", "the end of the sensor", every_s=ASK_S)
     assert "somebody cancelled it" in airflow.task_log(dag_id, run_id, "sensor")

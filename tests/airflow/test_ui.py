@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from air_executor.airflow.naming import job_name
 from tests.airflow.site import AirflowSite
-from tests.browser.conftest import chromium
 from tests.support import wait_for
 
 expect.set_options(timeout=60_000)
@@ -57,19 +55,6 @@ for dag_id in ("ui_shared", "private_ui"):
         )
     globals()[dag_id] = dag
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("DASHBOARD_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 OpenPage = Callable[..., Page]

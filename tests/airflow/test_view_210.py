@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -12,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from air_executor.airflow.naming import job_name
 from tests.airflow.site import AirflowSite
-from tests.browser.conftest import chromium
 from tests.support import wait_for
 
 expect.set_options(timeout=60_000)
@@ -51,19 +48,6 @@ for dag_id, access in {"ui_shared": {"Guest": {"can_read"}}, "private_ui": None}
         AirExecutorJobOperator(task_id="hand_over", tasks=tasks[dag_id])
     globals()[dag_id] = dag
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = Path(os.environ.get("DASHBOARD_SCREENSHOTS", tmp_path))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def logged_in(browser: Browser, airflow: AirflowSite, user: str, problems: list[str]) -> Page:

@@ -46,9 +46,9 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests of a session."""
+    """One for all tests of a module, and gone after them: while Playwright is there, no other event loop can run."""
     with chromium() as started:
         yield started
 
@@ -103,7 +103,7 @@ def own_site(open_site: Callable[..., Site]) -> Site:
     return open_site()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One for all tests that need no more than jobs of their own."""
     site = Site(tmp_path_factory.mktemp("site"))
@@ -111,7 +111,7 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     site.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site_of_hostile_names(site: Site) -> Site:
     """A job and tasks whose names, groups, errors and logs are markup and paths."""
     name = '<img src=x onerror="alert(1)">'

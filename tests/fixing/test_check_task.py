@@ -14,6 +14,7 @@ import pytest
 
 from air_executor.fixing import check_task
 from air_executor.fixing.check import Tool
+from air_executor.fixing.execution import execute
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import Write, program, project_of, run_check
 from tests.support import wait_for
@@ -123,3 +124,15 @@ def test_homes_and_copies_are_removed(repository: Write, with_tools: Path, tmp_p
     result = run_check(project_of(place), "pytest", tmp_path / "run", sandboxed=True)
     assert result.outcome == "ok"
     assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir()) == ["cache", "out"]
+
+
+def test_children_from_before_are_left_alone(tmp_path: Path):
+    """Whoever runs a tool in his own process keeps his other ones."""
+    before = subprocess.Popen(["sleep", "600"])
+    try:
+        files = {"stdout": tmp_path / "out", "stderr": tmp_path / "err"}
+        execute(["sh", "-c", "sleep 600 & true"], cwd=tmp_path, env=dict(os.environ), timeout_s=30, **files)
+        assert before.poll() is None
+    finally:
+        before.kill()
+        before.wait()

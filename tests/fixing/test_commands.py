@@ -427,7 +427,6 @@ def test_an_empty_folder_is_not_healthy(tmp_path: Path, with_tools: Path, fix: A
 
 TURNS = """
 import pathlib, random, time
-import click
 import pytest
 
 MARK = pathlib.Path(__file__).with_name("turn")
@@ -465,6 +464,13 @@ def test_flaky(repository: Write, with_tools: Path, fix: Any) -> None:
     assert said.code == 1
     assert "test_turns.py::test_every_other_time" in said.out
     assert said.out.splitlines()[-1].startswith("1 of 3 tests did not always end alike, 1 have no steady name (seed ")
+
+
+def test_tests_that_cannot_be_collected_are_not_steady(repository: Write, with_tools: Path, fix: Any) -> None:
+    said = fix("flaky", repository(WELL | {"test_lost.py": "import no_such_module\n"}))
+    assert said.code == 1
+    assert "test_lost.py could not be collected: ModuleNotFoundError: No module named 'no_such_module'" in said.err
+    assert said.out.startswith("0 of 1 test did not always end alike")
 
 
 def test_no_test_is_flaky(repository: Write, with_tools: Path, fix: Any) -> None:

@@ -96,6 +96,19 @@ def test_tests_wait_for_static_health(examined: Examine, repository: Write):
     assert [(one.tool, one.rule) for one in found.issues if one.path == "long.py"] == [("metrics", "file-too-long")]
 
 
+def test_errors_that_hide_others(examined: Examine, repository: Write):
+    """A score that would do is none of which one can say healthy."""
+    found = examined(repository(CLEAN | {"broken.py": "def f(:\n    pass\n"}))
+    assert found.static.errors is not None
+    assert 0 < found.static.errors < 100
+    assert found.overall is not None
+    assert found.overall > found.healthy_from
+    assert found.healthy is None
+    assert (
+        "there may be more errors: python/mypy: mypy checks nothing until the syntax errors are gone" in found.notes
+    )
+
+
 def test_tests_run_all_the_same_when_asked_for(examined: Examine, repository: Write):
     place = repository(BROKEN)
     config = FixingConfig(health_check=HealthCheck(static_pass_threshold=0.7))

@@ -31,6 +31,8 @@ LEASE_S: Final = 3_600.0 if TRIGGERS_ARE_KILLED else 300.0
 PATIENCE_S: Final = 600.0
 """So long a server may be away while a job of its is waited for."""
 FIRST_POLL_S: Final = 0.02
+QUICK_S: Final = 0.5
+"""A job that ends within it is not deferred: that costs Airflow seconds."""
 KILL_WAIT_S: Final = 3.0
 """So long `on_kill` waits for a manager to hear of it; Airflow kills the process after five seconds."""
 
@@ -69,7 +71,8 @@ class AirExecutorJobOperator(BaseOperator):
         manager reads them when a task starts, with the Airflow configuration that holds where it runs; they are
         written nowhere.
     :param wait_for_termination: False: hand over only; the task succeeds with `{"job_name", "job_id", "state"}`.
-    :param deferrable: wait in the triggerer, without occupying a slot; default `[operators] default_deferrable`.
+    :param deferrable: wait in the triggerer, without occupying a slot, unless the job ends within half a second;
+        default `[operators] default_deferrable`.
     :param poll_interval: seconds between two looks at the job, at most.
     :param on_retry: what a further try does about a failed job: `retry_failed` gives its failed tasks another go,
         `resume` lets the failure stand (tries are for a lost Airflow task only), `restart` makes a new run.
@@ -220,9 +223,12 @@ class AirExecutorJobOperator(BaseOperator):
             return self._take_back(context, client, end, self._reporter(context, client, name, handover.job_id))
         if self.deferrable:
             attendance.settle(lambda: self._asked(handover.look))
-            self._defer(name, handover.job_id)
+            end = self._quick_end(handover)
+            if end is None:
+                self._defer(name, handover.job_id)
         reporter = self._reporter(context, client, name, handover.job_id)
-        end = self._wait(handover, attendance, reporter)
+        if end is None:
+            end = self._wait(handover, attendance, reporter)
         return self._take_back(context, client, end, reporter)
 
     def execute_complete(
@@ -321,6 +327,15 @@ class AirExecutorJobOperator(BaseOperator):
         )
         raise AssertionError("unreachable")  # defer() leaves by an exception
 
+    def _quick_end(self, handover: HandOver) -> dict[str, Any] | None:
+        """The state of a job that ends at once."""
+        until = time.monotonic() + QUICK_S
+        pause = FIRST_POLL_S
+        while (end := self._asked(handover.end)) is None and time.monotonic() + pause < until:
+            time.sleep(pause)
+            pause *= 1.3
+        return end
+
     def _wait(self, handover: HandOver, attendance: Attendance, reporter: Reporter) -> dict[str, Any]:
         """The state of the job when it has ended."""
         pause = FIRST_POLL_S
@@ -360,7 +375,7 @@ class AirExecutorJobOperator(BaseOperator):
             raise AirflowException(f"{error}; given up after {PATIENCE_S:.0f} s. The job itself goes on") from None
         return since
 
-    def _asked(self, question: Callable[[], Any]) -> Any:
+    def _asked(self, question: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
         try:
             return question()
         except NotFound as error:

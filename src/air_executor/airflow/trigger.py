@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["AirExecutorJobTrigger"]
 
 KILL_S: Final = 10.0
+SETTLED_S: Final = 0.8
+"""No event comes sooner after the trigger began. Airflow 3.3 fails a task that goes on before its scheduler has heard
+from the executor that it was deferred."""
 ARGUMENTS: Final = (
     "job_name", "job_id", "air_executor_conn_id", "base_path", "poll_interval", "visibility", "cancel_on_kill",
     "lease_s", "manager", "patience_s",
@@ -70,6 +74,7 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
         return f"{kind.__module__}.{kind.__qualname__}", {name: getattr(self, name) for name in ARGUMENTS}
 
     async def run(self) -> AsyncIterator[_compat.TriggerEvent]:
+        began = time.monotonic()
         try:
             event = await self._wait()
         except asyncio.CancelledError:
@@ -81,6 +86,7 @@ class AirExecutorJobTrigger(_compat.BaseTrigger):
         except Exception as error:  # without an event the task would fail with a text that helps nobody
             self.log.exception("job %s cannot be waited for", self.job_name)
             event = self._event(Outcome("error", f"job {self.job_name!r} cannot be waited for: {error}"), [])
+        await asyncio.sleep(began + SETTLED_S - time.monotonic())
         yield _compat.TriggerEvent(event)
 
     async def on_kill(self) -> None:

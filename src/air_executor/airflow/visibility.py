@@ -13,7 +13,7 @@ from air_executor.airflow import _compat
 from air_executor.airflow.accounts import Account, account_of
 from air_executor.errors import AirExecutorError, InvalidInput
 from air_executor.observe.series import Series
-from air_executor.observe.wording import duration, number
+from air_executor.observe.wording import number
 
 if TYPE_CHECKING:
     from air_executor.client import AirExecutorClient
@@ -333,10 +333,6 @@ class Reporter:
         if kind not in self._complained and not self._closed:
             self._complained.add(kind)
             self._log.warning("job %s: %s", self._name, text)
-
-    def timeout_text(self, after_s: float) -> str:
-        """How far the job was when it was waited for no longer."""
-        return f"job {self._name!r} has not ended after {duration(after_s)}: {self._counts}"
 
 
 def _as_dict(counts: Counts) -> dict[str, int]:

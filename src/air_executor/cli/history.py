@@ -19,7 +19,6 @@ __all__ = ["history"]
 REBUILD: Final = "rebuild"
 BARS: Final = "▁▂▃▄▅▆▇█"
 BARS_SHOWN: Final = 20
-ASKED: Final = ("slowest", "flaky", "trends", "groups")
 
 
 @click.command()

@@ -223,12 +223,13 @@ def flaky(project: Path | None, config: Path | None, trust: bool | None, seed: i
     Twice in their own order and once in a random one. Tests that do not always end alike, and those whose names
     are not always the same, can tell neither that something broke nor that it was mended.
 
-    Exit code 0 when every test ended alike, 1 when one did not, or a run could not be made.
+    Exit code 0 when every test ended alike, 1 when one did not, or a run could not be made, or a file of tests
+    could not be collected.
     """
     from air_executor.fixing.choice import chosen_checks, chosen_projects
     from air_executor.fixing.files import find_files
     from air_executor.fixing.flaky import baseline
-    from air_executor.fixing.listing import print_flaky
+    from air_executor.fixing.listing import print_flaky, uncollected
     from air_executor.fixing.running import Options
 
     repository, settings = target(project, config)
@@ -247,7 +248,7 @@ def flaky(project: Path | None, config: Path | None, trust: bool | None, seed: i
         _print_json({"repository": str(repository.resolve()), **_fields(found)})
     else:
         print_flaky(found)
-    return 1 if found.flaky or found.unstable or found.incomplete else 0
+    return 1 if found.flaky or found.unstable or found.incomplete or uncollected(found) else 0
 
 
 @fix.command()
@@ -268,7 +269,8 @@ def doctor(project: Path | None, config: Path | None, static_only: bool, as_json
     from air_executor.fixing.listing import print_diagnosis
 
     repository, settings = target(project, config)
-    found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
+    with progress():  # versions may take seconds
+        found = diagnose(repository, settings, config or config_file(repository), static_only=static_only)
     if as_json:
         _print_json(found)
     else:

@@ -68,6 +68,17 @@ class Examination:
         )
 
     @property
+    def hidden(self) -> list[str]:
+        """Analysers that could not see everything because of errors: there may be more than they found."""
+        return [
+            f"{result.check}{f' in {result.project}' if result.project != '.' else ''}: {result.note}"
+            for result in self.results
+            if result.kind in ANALYSIS
+            and result.note is not None
+            and any(issue.severity == "error" for issue in result.issues)
+        ]
+
+    @property
     def issues(self) -> list[Issue]:
         """Each once, in order of place."""
         return sorted(self._issues.values(), key=lambda one: (*one.place, one.tool, one.rule, one.message))

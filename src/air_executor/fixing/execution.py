@@ -15,7 +15,7 @@ from typing import Final
 
 from air_executor.fixing.check import CouldNotRun
 
-__all__ = ["OUTPUT_LIMIT_MB", "Ended", "adopt_descendants", "end_descendants", "execute"]
+__all__ = ["OUTPUT_LIMIT_MB", "Ended", "adopt_descendants", "execute"]
 
 OUTPUT_LIMIT_MB: Final = 64
 LOOK_S: Final = 0.05
@@ -46,12 +46,14 @@ def execute(
     timeout_s: float,
     watched: Iterable[Path] = (),
 ) -> Ended:
-    """Run a program to its end. Standard output, error and each of `watched` may grow to `OUTPUT_LIMIT_MB`.
+    """Run a program to its end, and end what it leaves behind, as far as that comes to this process
+    (`adopt_descendants`). Standard output, error and each of `watched` may grow to `OUTPUT_LIMIT_MB`.
 
     Raises `CouldNotRun` when it cannot be started, takes too long, or writes too much.
     """
     name = os.path.basename(argv[0])
     began = time.monotonic()
+    others = frozenset(_children(os.getpid()))
     with stdout.open("wb") as out, stderr.open("wb") as err:
         try:
             process = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -65,7 +67,7 @@ def execute(
         if process.poll() is None:
             _kill([process.pid])
             process.wait()
-        end_descendants()
+        _end_children(others)
     return Ended(process.returncode, time.monotonic() - began)
 
 
@@ -101,9 +103,9 @@ def _size(path: Path) -> int:
         return 0
 
 
-def end_descendants() -> None:
-    """Kill and collect all children, and those they leave, until there are none."""
-    while children := _children(os.getpid()):
+def _end_children(others: frozenset[int]) -> None:
+    """Kill and collect all children but `others`, and those they leave, until there are none."""
+    while children := [pid for pid in _children(os.getpid()) if pid not in others]:
         _kill(children)
         for pid in children:
             with contextlib.suppress(ChildProcessError):

@@ -71,7 +71,7 @@ class Health(Struct, kw_only=True, frozen=True):
     overall: float | None
     """0 to 1; None where a part that was to count is not known."""
     healthy: bool | None
-    """None: it cannot be told, because something could not run or was not asked for. Never true then."""
+    """None: it cannot be told, because something could not run, was not asked for, or hides behind errors."""
     healthy_from: float
     """The overall score from which on it is healthy."""
     unknown: tuple[str, ...]
@@ -174,7 +174,11 @@ def _health(run: Examination, config: FixingConfig, began: float, skipped: str |
         tests=measure_tests(tests) if tests else None,
         flaky=tuple(dict.fromkeys(test.id for test in tests if test.unstable)),
         formula=formula(static, dynamic, limits),
-        notes=(*(f"what it suppresses is not known of {path}" for path in silenced.unread), *run.notes),
+        notes=(
+            *(f"there may be more errors: {one}" for one in run.hidden),
+            *(f"what it suppresses is not known of {path}" for path in silenced.unread),
+            *run.notes,
+        ),
     )
 
 
@@ -182,6 +186,7 @@ def _is_healthy(run: Examination, overall: float | None, threshold: float) -> bo
     if overall is None:
         return None
     if run.dynamic is not None or run.without_tests:
-        return overall >= threshold
+        enough = overall >= threshold
+        return None if enough and run.hidden else enough
     # What the tests would have said is not known, but code that fails its static checks is not healthy by any tests.
     return None if run.static.passed else False

@@ -14,11 +14,21 @@ from air_executor.fixing.batches import Batch
 from air_executor.fixing.doctor import Diagnosis, FoundTool
 from air_executor.fixing.flaky import Baseline
 from air_executor.fixing.issue import Issue
+from air_executor.fixing.outcome import TestResult
 from air_executor.fixing.report import MODES, severities
 from air_executor.observe.wording import clean, number, plural
 from air_executor.terminal import cut, print_table, table_lines, terminal_width, warn
 
-__all__ = ["by_file", "place", "print_batches", "print_diagnosis", "print_flaky", "print_issues", "selected"]
+__all__ = [
+    "by_file",
+    "place",
+    "print_batches",
+    "print_diagnosis",
+    "print_flaky",
+    "print_issues",
+    "selected",
+    "uncollected",
+]
 
 WORSE: Final = {"error": 2, "warning": 1, "info": 0}
 WHOSE: Final = {"project": "the project's own", "user": "yours", "built-in": "built in"}
@@ -112,6 +122,11 @@ def print_batches(batches: Sequence[Batch]) -> None:
     click.echo(f"{number(len(batches))} {several} of {of}{told}")
 
 
+def uncollected(found: Baseline) -> list[TestResult]:
+    """What stands for files whose tests are not known."""
+    return [test for result in found.results for test in result.tests or () if not test.name]
+
+
 def print_flaky(found: Baseline) -> None:
     """What differs from run to run, and which runs are missing."""
     rows = [[clean(one.id), ", ".join(one.ends), "the order" if one.by_order else "by itself"] for one in found.flaky]
@@ -122,7 +137,9 @@ def print_flaky(found: Baseline) -> None:
     for run in found.incomplete:
         where = f" in {clean(run.project)}" if run.project != "." else ""
         warn(f"{run.check}{where} could not run {run.run}: {clean(run.reason)}")
-    tests = sum(len(result.tests or ()) for result in found.results)
+    for lost in uncollected(found):
+        warn(f"{clean(lost.file)} could not be collected: {clean(lost.message) or 'it does not say why'}")
+    tests = sum(bool(test.name) for result in found.results for test in result.tests or ())
     told = f"{number(len(found.flaky))} of {plural(tests, 'test')} did not always end alike"
     click.echo(f"{told}, {number(len(found.unstable))} have no steady name (seed {found.seed})")
 

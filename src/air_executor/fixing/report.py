@@ -243,7 +243,7 @@ def _measures(health: Health) -> Iterator[str]:
         rules = Counter(issue.rule for issue in health.issues)
         yield f"Issues: {number(len(health.issues))} ({severities(health.issues)}): {_counted(rules, RULES_SHOWN)}"
     else:
-        yield "Issues: none"
+        yield "Issues: none" + (" found, but not everything was looked at" if health.unknown else "")
     yield from _tests(health)
     yield from _suppressions(health)
 

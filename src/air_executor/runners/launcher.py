@@ -76,7 +76,6 @@ RESET_SIGNALS = [
 TICKS = os.sysconf("SC_CLK_TCK")
 STRAYS_COST = 5.0
 """Looking for strays takes at most about a fifth of the time."""
-SHELL = b"/bin/sh"
 
 
 def load_beside(name: str) -> Any:

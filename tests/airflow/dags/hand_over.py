@@ -38,7 +38,16 @@ WORK = [
 
 with DAG("hand_over", **COMMON):
     waits = AirExecutorJobOperator(task_id="waits", tasks=WORK[1:2])
-    defers = AirExecutorJobOperator(task_id="defers", tasks=WORK, deferrable=True, visibility="log,xcom,metrics")
+    defers = AirExecutorJobOperator(
+        task_id="defers",
+        tasks=[
+            shell("begin", 'until [ -e "$0/go" ]; do sleep 0.05; done'),
+            {**WORK[0], "dependencies": ["begin"]},
+            *WORK[1:],
+        ],
+        deferrable=True,
+        visibility="log,xcom,metrics",
+    )
     hands = AirExecutorJobOperator(
         task_id="hands",
         tasks=[shell("wait", 'until [ -e "$0/go" ]; do sleep 0.05; done')],

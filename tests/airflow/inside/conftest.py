@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import ManagerProcess
+from tests.airflow.inside.jobs import Jobs, jobs_in, own
+from tests.support import ManagerProcess, wait_for
 
 assert "AIRFLOW_HOME" in os.environ, "needs an AIRFLOW_HOME of its own: run tests/airflow/test_inside.py"
 
@@ -99,3 +100,17 @@ def _store(dag: Any) -> None:
     bag = DagBag(collect_dags=False)
     bag.dags[dag.dag_id] = dag
     sync_bag_to_db(bag, "dags-folder", None)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    with jobs_in(tmp_path) as jobs:
+        yield jobs
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """No thread, no inotify instance, no file, no connection that was not there before."""
+    before = own()
+    yield
+    wait_for(lambda: own() <= before, "the end of all threads and files of what waited", 5)

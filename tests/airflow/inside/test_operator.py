@@ -153,12 +153,22 @@ def test_handing_over_only(manager: ManagerProcess, base: Path, tmp_path: Path, 
 
 
 def test_a_deferred_task_comes_back_with_the_same(manager: ManagerProcess, base: Path, run_dag: RunDag) -> None:
-    slow = {"id": "slow", "command": "sleep 0.3; echo 4 > $AIR_EXECUTOR_RESULT", "shell": True}
+    slow = {"id": "slow", "command": "sleep 1.2; echo 4 > $AIR_EXECUTOR_RESULT", "shell": True}
     ran = run_dag(a_dag("op_deferred", tasks=[slow], deferrable=True))
     assert ran.tasks == {"job": "success"}
     assert ran.xcom("job")["results"] == {"slow": 4} == ran.xcom("job", "results")
     assert ran.xcom("job", "completed_tasks") == 1
     assert ran.xcom("job", "progress_history")[-1]["completed"] == 1
+
+
+def test_a_job_that_ends_at_once_is_not_deferred(
+    manager: ManagerProcess, base: Path, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("air_executor.airflow.operator.QUICK_S", 60.0)
+    monkeypatch.setattr(AirExecutorJobOperator, "_defer", lambda *_: pytest.fail("it is deferred"))
+    ran = run_dag(a_dag("op_quick", tasks=[{"id": "quick", "command": "sleep", "args": ["0.1"]}], deferrable=True))
+    assert ran.tasks == {"job": "success"}
+    assert ran.xcom("job")["completed"] == 1
 
 
 @pytest.mark.parametrize(

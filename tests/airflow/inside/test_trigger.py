@@ -11,34 +11,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from air_executor.airflow import _compat
-from air_executor.airflow.trigger import AirExecutorJobTrigger
+from air_executor.airflow.trigger import SETTLED_S, AirExecutorJobTrigger
 from air_executor.times import from_iso
-from tests.airflow.inside.jobs import Jobs, Lines, jobs_in, own, server_of
+from tests.airflow.inside.jobs import Jobs, Lines, own, server_of
 from tests.support import wait_for
 
 MANY = int(os.environ.get("AIR_EXECUTOR_TEST_MANY", "60"))
 """Triggers at once; 500 takes a minute."""
 Event = dict[str, Any]
 
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    with jobs_in(tmp_path) as jobs:
-        yield jobs
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    before = own()
-    yield
-    wait_for(lambda: own() <= before, "the end of all threads and files of the triggers", 5)
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def trigger_of(jobs: Jobs, name: str, job_id: str | None = None, **more: Any) -> AirExecutorJobTrigger:
@@ -79,7 +67,7 @@ def test_a_job_that_ended_before_is_told_at_once(jobs: Jobs) -> None:
         jobs.client.wait(name, 30)
     began = time.monotonic()
     good = fired(trigger_of(jobs, "good", ids["good"], visibility="log,xcom"))
-    assert time.monotonic() - began < 2.0
+    assert SETTLED_S <= time.monotonic() - began < SETTLED_S + 1.5
     assert good | {"progress_history": []} == {
         "status": "ended",
         "job_name": "good",

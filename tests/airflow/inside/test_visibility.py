@@ -80,7 +80,6 @@ def test_without_a_client_the_counts_are_shown() -> None:
     reporter = Reporter("counts", "log", log)
     reporter.look({"state": "working", "progress": {"total": 1_237, "completed": 800, "running": 4, "failed": 12}})
     assert log.said == ["job counts: working, 812 of 1,237 tasks done, 4 running, 12 failed (64.67% completed)"]
-    assert reporter.timeout_text(60) == "job 'counts' has not ended after 1 min: 812 of 1,237 tasks done, 4 running, 12 failed"  # fmt: skip  # noqa: E501
     for odd in ({}, {"progress": None}, {"progress": {"total": "many"}}, {"progress": {"total": -1}}):
         reporter.look(odd)
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,12 @@ import pytest
 from air_executor import AirExecutorClient
 from air_executor.airflow.news import News
 from air_executor.airflow.watch import Watched, Watcher, watching
-from tests.airflow.inside.jobs import Jobs, jobs_in, own, server_of
+from tests.airflow.inside.jobs import Jobs, own, server_of
 from tests.support import wait_for
 
 DEADLINE_S = 60.0
 
-
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    with jobs_in(tmp_path) as jobs:
-        yield jobs
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """No thread, no inotify instance, no file, no connection that was not there before."""
-    before = own()
-    yield
-    wait_for(lambda: own() <= before, "the end of all threads and files of the watchers", 5)
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 async def until(watched: Watched, wanted: Callable[[News], Any]) -> News:

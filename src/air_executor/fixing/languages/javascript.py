@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,17 +24,21 @@ from air_executor.fixing.tools.vitest import Vitest
 
 __all__ = ["JAVASCRIPT"]
 
-PURPOSES: Final = ("name", "scripts", "dependencies", "devDependencies", "peerDependencies", "workspaces")
+PURPOSES: Final = ("scripts", "dependencies", "devDependencies", "peerDependencies", "workspaces")
+NAME: Final = re.compile(r"(?:@[^/]+/)?[^/]+")
+"""What npm takes for the name of a package."""
 INSTALLED: Final = (".package-lock.json", ".modules.yaml", ".yarn-integrity", ".yarn-state.yml")
 """What npm, pnpm and yarn write into `node_modules` when they have changed something there."""
 
 
 def stands(manifest: Path) -> bool:
-    """A `package.json` that only tells how modules of its folder are read (`{"type": "module"}`) makes no project."""
+    """A `package.json` makes none that only tells how modules of its folder are read (`{"type": "module"}`), or
+    gives a part of the package around it a name (`{"name": "rxjs/ajax"}`)."""
     content = read_json(manifest)
     if manifest.name != "package.json" or not isinstance(content, dict):
         return True  # broken, but meant as one
-    return any(name in content for name in PURPOSES)
+    name = content.get("name")
+    return any(word in content for word in PURPOSES) or (isinstance(name, str) and bool(NAME.fullmatch(name)))
 
 
 def members(manifest: Path) -> Sequence[str]:

@@ -164,7 +164,7 @@ class Biome:
             column=start.column if start else 0,
             end_line=end.line if end and end.line else None,
             end_column=end.column if end and end.line else None,
-            safe_fix=(one.category == FORMAT and one.location.file not in broken)
+            safe_fix=(one.category == FORMAT and one.severity == "error" and one.location.file not in broken)
             or any(advice.text.startswith(SAFE_FIX) for advice in advices),
         )
 

@@ -11,7 +11,15 @@ from msgspec import Struct
 
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.issue import Issue
-from air_executor.fixing.tools.node import any_file, failed, find_node_tool, package, scripts, variants
+from air_executor.fixing.tools.node import (
+    any_file,
+    failed,
+    find_node_tool,
+    nested_patterns,
+    package,
+    scripts,
+    variants,
+)
 from air_executor.fixing.tools.output import decode, not_understood, relative
 from air_executor.fixing.tools.programs import folders_up
 from air_executor.fixing.tools.python import config_files, listed, version_numbers
@@ -144,7 +152,7 @@ class Eslint:
                 words.append("--no-warn-ignored")
             words += ["--", *names]
         else:
-            words += [f"--ignore-pattern={pattern}" for pattern in _nested(project)]
+            words += [f"--ignore-pattern={pattern}" for pattern in nested_patterns(project)]
             suffixes = [] if flat else _wanted_suffixes(project)
             words += [*(f"--ext={suffix}" for suffix in (".js", *suffixes) if suffixes), "."]
         return Command(
@@ -195,10 +203,3 @@ class Eslint:
 
 def _suffixes(project: Project) -> Iterator[str]:
     yield from sorted({"." + path.rpartition(".")[2] for path in project.files})
-
-
-def _nested(project: Project) -> Iterator[str]:
-    """The roots of other projects below, in the words of `.gitignore`."""
-    start = 0 if project.root == "." else len(project.root) + 1
-    for root in project.nested:
-        yield "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", root[start:]) + "/"

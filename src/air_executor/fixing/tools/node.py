@@ -22,6 +22,7 @@ __all__ = [
     "failed",
     "find_node_tool",
     "module_folder",
+    "nested_patterns",
     "package",
     "packages_installed",
     "read_json",
@@ -34,9 +35,8 @@ __all__ = [
 SCRIPTS: Final = ("js", "mjs", "cjs", "ts", "mts", "cts")
 """What a configuration that is a program may end in."""
 DEPENDENCIES: Final = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
-TOKEN: Final = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])', re.DOTALL
-)
+COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+LAST_COMMA: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|,(?=\s*[}\]])')
 SAID: Final = 300
 
 
@@ -51,9 +51,10 @@ def _json(path: Path, _: Identity | None) -> Any:
         text = read_source(path)
     except OSError:
         return None
-    plain = TOKEN.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
+    for left_out in (COMMENT, LAST_COMMA):
+        text = left_out.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
     try:
-        return msgspec.json.decode(plain)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
 
@@ -85,6 +86,13 @@ def scripts(folder: Path) -> Iterator[str]:
 def variants(name: str, endings: Iterable[str] = SCRIPTS) -> tuple[str, ...]:
     """`eslint.config` in every form such a file may have."""
     return tuple(f"{name}.{ending}" for ending in endings)
+
+
+def nested_patterns(project: Project) -> Iterator[str]:
+    """The roots of other projects below, in the words of `.gitignore`."""
+    start = 0 if project.root == "." else len(project.root) + 1
+    for root in project.nested:
+        yield "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", root[start:]) + "/"
 
 
 def any_file(folder: Path, names: Iterable[str]) -> Path | None:

@@ -11,7 +11,15 @@ from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Proj
 from air_executor.fixing.issue import Issue, Severity
 from air_executor.fixing.sources import read_source
 from air_executor.fixing.tools import biome, eslint
-from air_executor.fixing.tools.node import any_file, failed, find_node_tool, read_json, table, variants
+from air_executor.fixing.tools.node import (
+    any_file,
+    failed,
+    find_node_tool,
+    nested_patterns,
+    read_json,
+    table,
+    variants,
+)
 from air_executor.fixing.tools.output import decode, not_understood, relative
 from air_executor.fixing.tools.programs import folders_up
 from air_executor.fixing.tools.python import config_files
@@ -91,7 +99,9 @@ class Oxlint:
         return config_files(project, *DATA, *PROGRAMS, ".eslintignore", ".gitignore", "tsconfig.json", below=True)
 
     def command(self, project: Project, tool: Tool) -> Command:
-        return Command(argv=(*tool.argv, "--format=json", "."), cwd=project.path)
+        left_out = ("node_modules", *nested_patterns(project))  # which it passes over only where git ignores it
+        words = ("--format=json", *(f"--ignore-pattern={pattern}" for pattern in left_out), ".")
+        return Command(argv=(*tool.argv, *words), cwd=project.path)
 
     def parse(self, project: Project, run: ToolRun) -> Findings:
         if run.exit_code not in (0, 1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -32,6 +33,7 @@ NOT_FOUND: Final = frozenset({"TS2307", "TS2688", "TS2875", "TS7016", "TS7026"})
 SYNTAX: Final = re.compile(r"TS1\d\d\d")
 WITHOUT_OUTPUT: Final = (4, 0)
 """From this version on its memory of the last run can be kept without any other output."""
+NEXT: Final = "next configuration"
 SEVERAL: Final = """\
 # One configuration after the other; the worst exit code counts.
 words=$1; shift
@@ -39,6 +41,7 @@ worst=0
 number=0
 for config; do
     number=$((number + 1))
+    echo "next configuration"
     "$TSC" --project "$config" $words --tsBuildInfoFile "$KEPT/$number.tsbuildinfo"
     code=$?
     [ "$code" -le "$worst" ] || worst=$code
@@ -173,33 +176,38 @@ class Tsc:
         return "; ".join(told) or None
 
     def _read(self, project: Project, run: ToolRun) -> tuple[list[Issue], set[str]]:
-        """The errors, each once, and the files of the repository that were looked at."""
-        issues: dict[tuple[str, int, int, str, str], Issue] = {}
+        """The errors, and the files of the repository that were looked at. An error that several configurations tell
+        counts once; one that a single one tells twice, twice."""
+        found: Counter[Issue] = Counter()
+        of_one: Counter[Issue] = Counter()
         looked_at: set[str] = set()
         for line in run.stdout.read_bytes().decode("utf-8", "replace").split("\n"):
             line = line.rstrip("\r")
-            if found := DIAGNOSTIC.fullmatch(line):
-                name, row, column, severity, code, message = found.groups()
-                path = relative(project, name) or name
-                key = (path, int(row), int(column), code, message)
-                issues[key] = Issue(
-                    tool=self.name,
-                    rule=f"TS{code}",
-                    severity="warning" if severity == "warning" else "error",
-                    message=message,
-                    path=path,
-                    line=int(row),
-                    column=int(column),
-                )
-            elif found := GLOBAL.fullmatch(line):
-                self._of_the_whole(project, found)
+            if told := DIAGNOSTIC.fullmatch(line):
+                of_one[self._issue(project, told)] += 1
+            elif told := GLOBAL.fullmatch(line):
+                self._of_the_whole(project, told)
+            elif line == NEXT:
+                found |= of_one
+                of_one = Counter()
             elif line.startswith("/"):
-                path_listed = relative(project, line)
-                if path_listed is not None:
-                    looked_at.add(path_listed)
+                if (path := relative(project, line)) is not None:
+                    looked_at.add(path)
             elif line and not line.startswith(" "):  # what is indented goes on about the error before
                 raise not_understood(self.name, run, f"the line {line[:80]!r}")
-        return [*issues.values()], looked_at
+        return list((found | of_one).elements()), looked_at
+
+    def _issue(self, project: Project, told: re.Match[str]) -> Issue:
+        name, row, column, severity, code, message = told.groups()
+        return Issue(
+            tool=self.name,
+            rule=f"TS{code}",
+            severity="warning" if severity == "warning" else "error",
+            message=message,
+            path=relative(project, name) or name,
+            line=int(row),
+            column=int(column),
+        )
 
     def _of_the_whole(self, project: Project, found: re.Match[str]) -> None:
         """An error without a place is one of the configuration, or of what is not installed."""
