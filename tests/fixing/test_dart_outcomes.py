@@ -190,7 +190,7 @@ def test_a_chosen_test_in_another_order(stand_in: Stand, tmp_path: Path):
 def test_syntax_errors(stand_in: Stand):
     result = stand_in("dart-format", f"cat {RECORDED}/dart-format.txt; cat {RECORDED}/dart-format.err >&2; exit 65")
     assert found(result) == [
-        *[("syntax", "lib/roto.dart", 2, 1, "error")] * 4,
+        *[("invalid-syntax", "lib/roto.dart", 2, 1, "error")] * 4,
         ("unformatted", "lib/feo.dart", 0, 0, "warning"),
     ]
     recorded = (RECORDED / "dart-format.err").read_text()

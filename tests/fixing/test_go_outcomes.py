@@ -154,7 +154,13 @@ def test_syntax_error(checked: Situation, with_tools: Path, name: str):
         return
     assert result.outcome == "findings"
     assert {issue.path for issue in result.issues} == {"broken/broken file.go"}
-    assert {issue.rule for issue in result.issues} == {"build-failed" if name == "go-test" else "compile-error"}
+    rules = {
+        "go-build": "compile-error",
+        "go-vet": "compile-error",
+        "gofmt": "invalid-syntax",
+        "go-test": "build-failed",
+    }
+    assert {issue.rule for issue in result.issues} == {rules[name]}
     assert {issue.line for issue in result.issues} >= {3}
     if name == "go-test":
         assert [(test.id, test.end) for test in result.tests or [] if test.end != "passed"] == [("broken::", "error")]
