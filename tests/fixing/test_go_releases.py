@@ -128,7 +128,7 @@ def test_gofmt(module: Path, with_tools: Path, go_cache: Path, tmp_path: Path):
     changed = {path for path in changed if "testdata" not in path}  # which `go fmt ./...` passes over
     assert {issue.path for issue in result.issues if issue.rule == "unformatted"} == changed
     assert {"odd/with CRLF.go", "odd/long.go"} <= changed
-    broken = Counter(issue.place for issue in result.issues if issue.rule == "compile-error")
+    broken = Counter(issue.place for issue in result.issues if issue.rule == "invalid-syntax")
     assert broken == told(done.stderr.decode("latin-1"))
     assert {path for path, _, _ in broken} == {"latin/latin.go", "odd/broken.go"}
 

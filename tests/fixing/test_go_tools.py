@@ -434,3 +434,28 @@ def test_a_version_too_old(repository: Write, tmp_path: Path, monkeypatch: pytes
     result = run_check(project, name, tmp_path / "run")
     assert result.reason == "go 1.17.13 is too old: 1.21 and later tell what is needed here"
     assert "update Go" in (result.mend or "")
+
+
+def test_coverage_of_older_versions(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Recorded from Go 1.21.13, whose blocks begin at the brace, and which leaves packages without tests out."""
+    code = "package ok\n\nfunc One(n int) int {\n\tif n > 1 {\n\t\tn++\n\n\t\t// twice\n\t}\n\treturn n\n}\n"
+    files = {"go.mod": MODULE, "ok/ok.go": code, "ok/ok_test.go": "package ok\n", "none/n.go": "package none\n"}
+    place = repository({**files})
+    profile = "".join(
+        f"example.org/m/ok/ok.go:{block}\\n" for block in ("3.21,4.11 1 1", "4.11,8.3 1 0", "9.2,9.10 1 1")
+    )
+    event = '{"Action":"%s","Package":"example.org/m/ok"%s}'
+    events = [event % ("start", ""), event % ("pass", ',"Test":"TestOne"'), event % ("pass", "")]
+    answer = 'case "$*" in version) echo "go version go1.21.13 linux/amd64"; exit;; esac'
+    write = (
+        f'for word; do case "$word" in -coverprofile=*) printf "mode: set\\n{profile}" >"${{word#*=}}"; esac; done'
+    )
+    lines = "".join(f"echo '{line}'\n" for line in events)
+    program(tmp_path / "bin" / "go", f"#!/bin/sh\n{answer}\n{write}\n{lines}")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{SYSTEM_PATH}")
+    project = project_of(place, "go")
+    run_check(project, "go-test", tmp_path / "read")
+    result = run_check(project, "go-cover", tmp_path / "run", reads=tmp_path / "read")
+    assert result.coverage is not None, result.reason
+    assert [(file.path, file.lines, file.missing) for file in result.coverage.files] == [("ok/ok.go", 3, (5,))]
+    assert result.note == "1 packages are not counted, as go does before 1.22 where there are no tests: none"

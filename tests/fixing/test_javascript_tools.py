@@ -36,31 +36,44 @@ def linked(place: Path, modules: Path) -> Path:
     return place
 
 
+OXLINT = {".oxlintrc.json": ""}
+CHECKED_JS = '{"compilerOptions": {"checkJs": true}}'
+BIOME = ["biome", "biome-format"]
+COVERED = ["vitest", "vitest-coverage"]
+
+
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
-        ({"package.json": PACKAGE, "a.js": ""}, ["oxlint"]),
-        ({"docs/a.js": "", "pyproject.toml": "[project]\nname = 'a'\n"}, []),
-        ({"package.json": PACKAGE, "a.js": "", "eslint.config.js": ""}, ["eslint"]),
-        ({"package.json": PACKAGE, "a.js": "", ".eslintrc.yml": ""}, ["eslint"]),
-        ({"package.json": '{"name": "a", "eslintConfig": {}}', "a.js": ""}, ["eslint"]),
-        ({"package.json": PACKAGE, "a.js": "", "biome.jsonc": "{/* all */}"}, ["biome", "biome-format"]),
-        ({"package.json": PACKAGE, "a.js": "", "biome.json": '{"formatter": {"enabled": false}}'}, ["biome"]),
-        ({"package.json": PACKAGE, "a.js": "", "biome.json": '{"linter": {"enabled": false}}'}, ["biome-format"]),
-        ({"package.json": PACKAGE, "a.js": "", "biome.json": "{}", ".oxlintrc.json": ""}, ["biome", "biome-format", "oxlint"]),
-        ({"package.json": PACKAGE, "a.ts": "", "tsconfig.json": "{}", "eslint.config.js": ""}, ["eslint", "tsc"]),
-        ({"package.json": PACKAGE, "a.js": "", "tsconfig.json": "{}", "eslint.config.js": ""}, ["eslint"]),
-        ({"package.json": PACKAGE, "a.js": "", "jsconfig.json": '{"compilerOptions": {"checkJs": true}}', ".oxlintrc.json": ""}, ["oxlint", "tsc"]),
-        ({"package.json": VITEST, "a.js": "", "biome.json": "{}"}, ["biome", "biome-format", "vitest", "vitest-coverage"]),
-        ({"package.json": PACKAGE, "a.js": "", "vite.config.js": "export default { test: {} }", ".oxlintrc.json": ""}, ["oxlint", "vitest", "vitest-coverage"]),
-        ({"package.json": PACKAGE, "a.js": "", "vite.config.js": "export default { build: {} }", ".oxlintrc.json": ""}, ["oxlint"]),
-        ({"package.json": '{"name": "a", "scripts": {"test": "tsc && jest --ci"}}', "a.js": "", ".oxlintrc.json": ""}, ["oxlint", "jest", "jest-coverage"]),
-        ({"package.json": '{"name": "a", "scripts": {"test": "my-jest"}}', "a.js": "", ".oxlintrc.json": ""}, ["oxlint"]),
+        ({"a.js": ""}, ["oxlint"]),
+        ({"a.js": "", "eslint.config.js": ""}, ["eslint"]),
+        ({"a.js": "", ".eslintrc.yml": ""}, ["eslint"]),
+        ({"a.js": "", "package.json": '{"name": "a", "eslintConfig": {}}'}, ["eslint"]),
+        ({"a.js": "", "biome.jsonc": "{/* all */}"}, BIOME),
+        ({"a.js": "", "biome.json": '{"formatter": {"enabled": false}}'}, ["biome"]),
+        ({"a.js": "", "biome.json": '{"linter": {"enabled": false}}'}, ["biome-format"]),
+        ({"a.js": "", "biome.json": "{}"} | OXLINT, [*BIOME, "oxlint"]),
+        ({"a.ts": "", "tsconfig.json": "{}", "eslint.config.js": ""}, ["eslint", "tsc"]),
+        ({"a.js": "", "tsconfig.json": "{}", "eslint.config.js": ""}, ["eslint"]),
+        ({"a.js": "", "jsconfig.json": CHECKED_JS} | OXLINT, ["oxlint", "tsc"]),
+        ({"a.js": "", "package.json": VITEST, "biome.json": "{}"}, [*BIOME, *COVERED]),
+        ({"a.js": "", "vite.config.js": "export default { test: {} }"} | OXLINT, ["oxlint", *COVERED]),
+        ({"a.js": "", "vite.config.js": "export default { build: {} }"} | OXLINT, ["oxlint"]),
+        (
+            {"a.js": "", "package.json": '{"name": "a", "scripts": {"test": "tsc && jest --ci"}}'} | OXLINT,
+            ["oxlint", "jest", "jest-coverage"],
+        ),
+        ({"a.js": "", "package.json": '{"name": "a", "scripts": {"test": "my-jest"}}'} | OXLINT, ["oxlint"]),
     ],
-)  # fmt: skip
+)
 def test_which_apply(repository: Write, files: dict[str, str], wanted: list[str]):
-    place = repository({**files})
+    place = repository({"package.json": PACKAGE, **files})
     assert applying(project_of(place, "javascript")) == wanted
+
+
+def test_a_script_among_other_languages_is_no_project_to_check(repository: Write):
+    place = repository({"docs/a.js": "", "pyproject.toml": "[project]\nname = 'a'\n"})
+    assert applying(project_of(place, "javascript")) == []
 
 
 def test_what_loads_code(repository: Write):
@@ -204,7 +217,8 @@ def test_a_command_line_too_long_for_all_files(
     repository: Write, with_node: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("air_executor.fixing.tools.eslint.LIST_LIMIT", 20)
-    files = {"package.json": PACKAGE, "eslint.config.js": FLAT, "src/a.js": "debugger;\n", "m/package.json": PACKAGE, "m/b.js": "debugger;\n"}  # fmt: skip
+    files = {"package.json": PACKAGE, "eslint.config.js": FLAT, "src/a.js": "debugger;\n"}
+    files |= {"m/package.json": PACKAGE, "m/b.js": "debugger;\n"}
     place = linked(repository({**files}), with_node)
     project = project_of(place, "javascript")
     command = check_named("javascript", "eslint").command(project, Tool(("eslint",), "10.15.0", True))
@@ -216,7 +230,8 @@ def test_a_command_line_too_long_for_all_files(
 
 def test_biome_tells_of_fixes(repository: Write, with_node: Path, tmp_path: Path):
     rules = {"preset": "none", "style": {"useConst": "warn"}, "suspicious": {"noDebugger": "error"}}
-    files = {"package.json": PACKAGE, "biome.json": json.dumps({"linter": {"rules": rules}}), "a/a.js": "let a = 1;\ndebugger;\nexport { a };\n"}  # fmt: skip
+    files = {"package.json": PACKAGE, "biome.json": json.dumps({"linter": {"rules": rules}})}
+    files["a/a.js"] = "let a = 1;\ndebugger;\nexport { a };\n"
     place = linked(repository({**files}), with_node)
     result = run_check(project_of(place, "javascript"), "biome", tmp_path / "run")
     found = [(one.rule, one.severity, one.line, one.column, one.safe_fix) for one in result.issues]
@@ -227,7 +242,8 @@ def test_biome_tells_of_fixes(repository: Write, with_node: Path, tmp_path: Path
 
 
 def test_biomes_configuration_of_a_workspace(repository: Write, with_node: Path, tmp_path: Path):
-    files = {"package.json": '{"name": "r", "workspaces": ["m/*"]}', "biome.json": "{}", "m/a/package.json": PACKAGE, "m/a/x/a.js": "debugger;\n", "b.js": "debugger;\n"}  # fmt: skip
+    files = {"package.json": '{"name": "r", "workspaces": ["m/*"]}', "biome.json": "{}", "b.js": "debugger;\n"}
+    files |= {"m/a/package.json": PACKAGE, "m/a/x/a.js": "debugger;\n"}
     place = linked(repository({**files}), with_node)
     for root, wanted in ((".", ["b.js"]), ("m/a", ["m/a/x/a.js"])):
         result = run_check(projects(place)[root], "biome", tmp_path / f"run{root[-1]}")
@@ -237,11 +253,19 @@ def test_biomes_configuration_of_a_workspace(repository: Write, with_node: Path,
 def test_biomes_json_of_old(repository: Write, tmp_path: Path):
     """As version 1.9 wrote it: spans of bytes instead of lines."""
     place = repository({"package.json": PACKAGE, "biome.json": "{}", "ä.js": "const ä = 1;\ndebugger;\n"})
-    one = {"category": "lint/suspicious/noDebugger", "severity": "error", "description": "This is an unexpected use.",
-           "message": [{"elements": [], "content": "This is an unexpected use."}], "advices": {"advices": []},
-           "location": {"path": {"file": "ä.js"}, "span": [14, 23], "sourceCode": None}, "tags": ["fixable"]}  # fmt: skip
-    report = {"summary": {"changed": 0, "unchanged": 1, "errors": 1, "warnings": 0, "diagnosticsNotPrinted": 0}, "diagnostics": [one], "command": "lint"}  # fmt: skip
-    text = f"#!/bin/sh\n[ $1 = lint ] || {{ echo Version: 1.9.4; exit; }}\ncat <<'END'\n{json.dumps(report)}\nEND\nexit 1\n"
+    one = {
+        "category": "lint/suspicious/noDebugger",
+        "severity": "error",
+        "description": "This is an unexpected use.",
+        "message": [{"elements": [], "content": "This is an unexpected use."}],
+        "advices": {"advices": []},
+        "location": {"path": {"file": "ä.js"}, "span": [14, 23], "sourceCode": None},
+        "tags": ["fixable"],
+    }
+    summary = {"changed": 0, "unchanged": 1, "errors": 1, "warnings": 0, "diagnosticsNotPrinted": 0}
+    report = {"summary": summary, "diagnostics": [one], "command": "lint"}
+    told = f"cat <<'END'\n{json.dumps(report)}\nEND\nexit 1\n"
+    text = f"#!/bin/sh\n[ $1 = lint ] || {{ echo Version: 1.9.4; exit; }}\n{told}"
     program(place / "node_modules" / ".bin" / "biome", text)
     result = run_check(project_of(place, "javascript"), "biome", tmp_path / "run")
     (issue,) = result.issues
@@ -260,7 +284,7 @@ REFERENCES = {
     "package.json": PACKAGE,
     "tsconfig.json": '{"files": [], "references": [{"path": "./tsconfig.app.json"}, {"path": "./node"}]}',
     "tsconfig.app.json": '{"compilerOptions": {"strict": true, "types": []}, "include": ["app", "shared"]}',
-    "node/tsconfig.json": '{"compilerOptions": {"types": []}, "include": [".", "../shared"]}',
+    "node/tsconfig.json": '{"compilerOptions": {"strict": false, "types": []}, "include": [".", "../shared"]}',
     "app/a.ts": "export const a: number = null;\n",
     "node/n.ts": "export const n: number = null;\nexport const m: string = 1;\n",
     "shared/s.ts": "export const s: string = 1;\n",
@@ -319,7 +343,13 @@ def test_tsc_without_packages(repository: Write, with_node: Path, tmp_path: Path
 
 def test_errors_outside_of_tests(repository: Write, with_node: Path, tmp_path: Path):
     """vitest's JSON does not hold them."""
-    late = 'import { test } from "vitest";\ntest("late", async () => {\n  setTimeout(() => { throw new Error("too late"); }, 1);\n  await new Promise((done) => setTimeout(done, 200));\n});\n'  # fmt: skip
+    late = """
+        import { test } from "vitest";
+        test("late", async () => {
+            setTimeout(() => { throw new Error("too late"); }, 1);
+            await new Promise((done) => setTimeout(done, 200));
+        });
+    """
     place = linked(repository({"package.json": VITEST, "src/late.test.js": late, "src/a.test.js": TEST}), with_node)
     result = run_check(project_of(place, "javascript"), "vitest", tmp_path / "run")
     found = [(one.rule, one.path, one.message) for one in result.issues]
@@ -356,12 +386,12 @@ def test_chosen_tests(repository: Write, with_node: Path, tmp_path: Path, kind: 
     assert wanted[1].endswith("::twice#1")
     chosen = msgspec.structs.replace(project, selection=Selection(tests=wanted, seed=3))
     result = run_check(chosen, kind, tmp_path / "chosen")
-    assert (result.outcome, sorted(test.id for test in result.tests or [])) == ("ok", sorted(wanted)), result
+    ended = {test.id: test.end for test in result.tests or []}
+    assert (result.outcome, ended) == ("ok", dict.fromkeys(wanted, "passed")), result
     failing = next(one for one in ids if one.startswith("src/b") and one.endswith("fails"))
     again = msgspec.structs.replace(project, selection=Selection(tests=(failing,)))
-    assert [(test.id, test.end) for test in run_check(again, kind, tmp_path / "again").tests or []] == [
-        (failing, "failed")
-    ]
+    result = run_check(again, kind, tmp_path / "again")
+    assert [(test.id, test.end) for test in result.tests or []] == [(failing, "failed")]
     none = msgspec.structs.replace(project, selection=Selection(tests=("src/none.test.js::x",)))
     assert run_check(none, kind, tmp_path / "none").outcome == "could_not_run"
 

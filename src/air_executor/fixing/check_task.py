@@ -156,7 +156,7 @@ class Run:
             how = f"ended by {ended.signal}" if ended.signal else f"failed with exit code {ended.exit_code}"
             raise CouldNotRun(
                 f"{name} does not work: asked for its version it {how}: {last_words(err) or last_words(out)}",
-                f"install {name} anew; it is {tool.argv[0]}",
+                f"mend what it complains of, or install {name} anew; it is {tool.argv[0]}",
             )
         found = re.search(r"\d+\.\d+[\w.+-]*", said)
         if found is None:

@@ -187,7 +187,7 @@ class CargoTest:
             target = programs.get(section.executable) if section.executable is not None else None
             place = relative(project, target.src_path) if target is not None else None
             for event in self._ended(run, section, target):
-                file, suite, name, line = _identity(event.name, place or project.root)
+                file, suite, name, line = _identity(project, event.name, place or project.root)
                 end = ENDS.get(event.event)
                 if end is None:
                     raise not_understood(self.name, run, f"a test is {event.event!r}")
@@ -198,7 +198,7 @@ class CargoTest:
                     name=name,
                     ordinal=seen[file, suite, name],
                     end=end,
-                    message=(event.stdout or event.message)[-MESSAGE_LIMIT:],
+                    message=_message(event, documented=suite == (DOCTEST,)),
                     duration_s=event.exec_time,
                 )
                 seen[file, suite, name] += 1
@@ -262,10 +262,16 @@ class CargoTest:
         return Findings(issues=issues, tests=[*results.values()], note="no test was run: not all of it compiles")
 
 
-def _identity(name: str, file: str) -> tuple[str, tuple[str, ...], str, int]:
+def _message(event: Event, *, documented: bool) -> str:
+    """Of a documentation test the beginning, of another the end, where it panicked."""
+    text = event.stdout or event.message
+    return text[:MESSAGE_LIMIT] if documented else text[-MESSAGE_LIMIT:]
+
+
+def _identity(project: Project, name: str, file: str) -> tuple[str, tuple[str, ...], str, int]:
     """File, suite, name and line. The line of a documentation test stands in its name, and moves."""
     if found := DOCUMENTED.fullmatch(name):
-        return found[1], (DOCTEST,), found[2] or "module", int(found[3])
+        return relative(project, found[1]) or found[1], (DOCTEST,), found[2] or "module", int(found[3])
     *suite, last = name.split("::")
     return file, tuple(suite), last, 0
 
@@ -281,7 +287,7 @@ def _names(project: Project, identities: tuple[str, ...]) -> Iterator[str]:
 def _issue(project: Project, result: TestResult, line: int) -> Issue:
     """At the line where it panicked, if that is in the project's code."""
     path = result.file
-    panic = PANIC.search(result.message)
+    panic = PANIC.search(result.message) if result.suite != (DOCTEST,) else None
     if panic is not None and (place := relative(project, panic[1])) in project.files:
         path, line = str(place), int(panic[2])
     told = [text for part in result.message.split("\n") if (text := part.strip())]
@@ -289,7 +295,7 @@ def _issue(project: Project, result: TestResult, line: int) -> Issue:
         tool=result.framework,
         rule="test-failed",
         severity="error",
-        message=told[0] if told else "the test failed",
+        message=next((text for text in told if "panicked at" in text), told[0] if told else "the test failed"),
         path=path,
         line=line,
         fingerprint=fingerprint(result.framework, result.id),

@@ -64,7 +64,7 @@ class DartFormat(DartCheck):
     def _broken(self, found: re.Match[str]) -> Issue:
         return Issue(
             tool=self.name,
-            rule="syntax",
+            rule="invalid-syntax",
             severity="error",
             message=found[4],
             path=found[3],

@@ -11,12 +11,14 @@ from msgspec import Struct
 from air_executor.fixing.check import CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.outcome import Coverage, FileCoverage
 from air_executor.fixing.sources import read_source
-from air_executor.fixing.tools.go import Folders, GoCheck
+from air_executor.fixing.tools.go import Folders, GoCheck, passed_over
 from air_executor.fixing.tools.go_test import GoTest, read_events
 from air_executor.fixing.tools.output import not_understood
+from air_executor.fixing.tools.python import version_numbers
 
 __all__ = ["GoCover"]
 
+COUNTS_ALL: Final = (1, 22)
 BLOCK: Final = re.compile(r"(.+):(\d+)\.(\d+),(\d+)\.(\d+) (\d+) (\d+)")
 
 
@@ -52,14 +54,16 @@ class GoCover(GoCheck):
         if profile is None:
             raise CouldNotRun("go test left no profile", "see why go test could not run; coverage comes from its run")
         blocks = [*self._blocks(project, run, profile.read_text("utf-8", "surrogateescape"))]
-        self._whole(project, run, {block.path.rpartition("/")[0] or "." for block in blocks})
+        measured = {block.path.rpartition("/")[0] or "." for block in blocks}
+        self._whole(project, run, measured)
         by_file: dict[str, list[Block]] = {}
         for block in blocks:
             by_file.setdefault(block.path, []).append(block)
         own = frozenset(project.files)
         files = [_of_file(project, path, by_file[path]) for path in sorted(by_file) if path in own]
         lines = sum(file.lines for file in files)
-        return Findings(coverage=Coverage(lines - sum(len(file.missing) for file in files), lines, tuple(files)))
+        covered = lines - sum(len(file.missing) for file in files)
+        return Findings(coverage=Coverage(covered, lines, tuple(files)), note=_uncounted(project, run, measured))
 
     def _blocks(self, project: Project, run: ToolRun, text: str) -> Iterator[Block]:
         folders = Folders(project)
@@ -91,6 +95,24 @@ class GoCover(GoCheck):
                     f"the tests of {folder} ended before they told what they ran through, so it is unknown",
                     "mend what go-test reports of that package first",
                 )
+
+
+def _uncounted(project: Project, run: ToolRun, measured: set[str]) -> str | None:
+    """Which packages are not in the profile of an older version, which passes over those without tests."""
+    if version_numbers(run.version) >= COUNTS_ALL:
+        return None
+    code = {
+        path.rpartition("/")[0] or "."
+        for path in project.files
+        if not path.endswith("_test.go") and not passed_over(project, path)
+    }
+    left = sorted(code - measured)
+    some = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
+    return (
+        f"{len(left)} packages are not counted, as go does before 1.22 where there are no tests: {some}"
+        if left
+        else None
+    )
 
 
 def _of_file(project: Project, path: str, blocks: list[Block]) -> FileCoverage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Final
 
+import msgspec
+
 from air_executor.fixing.check import Command, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.tools.go import GoCheck, compile_issues, find_go, located, passed_over
@@ -16,6 +18,7 @@ CANARY: Final = "canary.go"
 """A file that is not formatted: gofmt says nothing when all is well, so it is seen at work by this one."""
 SCRIPT: Final = 'exec xargs -0 -s 1500000 -a "$1" "$("$0" env GOROOT)/bin/gofmt" -l -e "$2"'
 """gofmt takes no list in a file, and a command line ends somewhere; so xargs starts it, mostly once."""
+SYNTAX: Final = "invalid-syntax"
 UNREADABLE: Final = 123
 """What xargs makes of gofmt's 2."""
 
@@ -67,7 +70,8 @@ class Gofmt(GoCheck):
         broken = []
         if run.exit_code == UNREADABLE:
             said = run.stderr.read_text("utf-8", "surrogateescape").split("\n")
-            broken = [issue for issue in compile_issues(project, self.name, located(said)) if issue.path in asked]
+            told = compile_issues(project, self.name, located(said))
+            broken = [msgspec.structs.replace(one, rule=SYNTAX) for one in told if one.path in asked]
         if (run.exit_code == UNREADABLE) != bool(broken):
             raise not_understood(self.name, run, "its exit code does not go with what it told")
         return Findings(issues=issues + broken)

@@ -117,7 +117,7 @@ def choice(project: Project, selection: Selection | None) -> Choice:
             names[re.sub(r"#\d+$", "", identity[len(path) + 2 :])] = None
     if not files:
         raise CouldNotRun("none of the tests that were asked for is there", "ask for tests by the ids of a run")
-    escaped = (re.sub(r"([\\^$.*+?()\[\]{}|/])", r"\\\1", name).replace("::", "(?:::| )") for name in names)
+    escaped = (re.sub(r"([\\^$.*+?()\[\]{}|/])", r"\\\1", name).replace("::", "(?:::| > | )") for name in names)
     pattern = f"^(?:{'|'.join(escaped)})$"
     return Choice(tuple(files), None if "" in names or len(pattern) > PATTERN_LIMIT else pattern)
 

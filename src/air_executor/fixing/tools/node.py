@@ -35,9 +35,8 @@ __all__ = [
 SCRIPTS: Final = ("js", "mjs", "cjs", "ts", "mts", "cts")
 """What a configuration that is a program may end in."""
 DEPENDENCIES: Final = ("dependencies", "devDependencies", "peerDependencies", "optionalDependencies")
-TOKEN: Final = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*(?:(?://[^\n]*|/\*.*?\*/)\s*)*[}\]])', re.DOTALL
-)
+COMMENT: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+LAST_COMMA: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|,(?=\s*[}\]])')
 SAID: Final = 300
 
 
@@ -52,9 +51,10 @@ def _json(path: Path, _: Identity | None) -> Any:
         text = read_source(path)
     except OSError:
         return None
-    plain = TOKEN.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
+    for left_out in (COMMENT, LAST_COMMA):
+        text = left_out.sub(lambda found: found[0] if found[0].startswith('"') else "", text)
     try:
-        return msgspec.json.decode(plain)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return None
 

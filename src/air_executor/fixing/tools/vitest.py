@@ -34,6 +34,14 @@ MEND: Final = "run `npx vitest run` by hand in the project's folder"
 KEEPS_MODULES: Final = (5, 0)
 """From this version on it keeps transformed modules in `node_modules`, unless it is given another place."""
 EXCLUDES_NO_CONFIGS: Final = (4, 0)
+LOADS_WITHOUT_WRITING: Final = (4, 0)
+# To load its configuration it writes it into `node_modules`, which cannot be written to in the sandbox.
+START: Final = """\
+folder=$PWD
+while [ "$folder" != / ] && [ ! -d "$folder/node_modules" ]; do folder=$(dirname "$folder"); done
+if [ -d "$folder/node_modules" ] && [ ! -w "$folder/node_modules" ]; then set -- "$@" --configLoader=runner; fi
+exec "$@"
+"""
 UNHANDLED: Final = "unhandled-error"
 # Its JSON does not tell of errors outside of tests.
 REPORTER: Final = """\
@@ -116,11 +124,14 @@ class Vitest:
             words += ["--sequence.shuffle.files", "--sequence.shuffle.tests"]
             words.append(f"--sequence.seed={project.selection.seed}")
         words += chosen.files or ((below(place, project),) if place != project.path else ())
+        argv = (*tool.argv, *words)
+        if version >= LOADS_WITHOUT_WRITING:
+            argv = ("/bin/sh", "{out}/start.sh", *argv)
         return Command(
-            argv=(*tool.argv, *words),
+            argv=argv,
             cwd=place,
             env={"CI": "true", "AIR_EXECUTOR_VITEST_ERRORS": "{out}/errors.json"},  # CI: no snapshot is written
-            inputs={"errors.mjs": REPORTER},
+            inputs={"errors.mjs": REPORTER, "start.sh": START},
             outputs={"tests": "tests.json", "errors": "errors.json", "coverage": "coverage/coverage-final.json"},
         )
 
