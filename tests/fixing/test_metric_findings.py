@@ -16,7 +16,7 @@ from air_executor.fixing.metrics.measure import Asked, measure
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics
 from air_executor.fixing.metrics.tests import kind_of, measure_tests
 from air_executor.fixing.outcome import Coverage, FileCoverage, TestEnd, TestResult
-from tests.fixing.conftest import Write
+from tests.fixing.conftest import ROOT, Write
 
 BLOCK = "".join(f"    value_{number} = call(one, two, {number})\n" for number in range(20))
 NESTED = """\
@@ -83,6 +83,17 @@ def test_each_threshold_of_the_configuration(repository: Write, key: str, value:
     thresholds = Thresholds.of(HealthCheck(**{key: value}))  # type: ignore[arg-type]
     rules = Counter(rule for rule, _, _ in found(repository(FILES), thresholds))
     assert rules[rule] == left
+
+
+def test_the_rules_are_told_of():
+    page = (ROOT / "docs" / "fixing.md").read_text()
+    section = page.partition("## Code metrics")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+    assert [cells[1].strip(" `") for cells in rows] == list(RULES)
+    for cells in rows:
+        key = cells[3].strip(" `")
+        assert key in HealthCheck.__struct_fields__
+        assert f"`{key}`" in RULES[cells[1].strip(" `")]
 
 
 def test_the_defaults_are_those_of_the_configuration():

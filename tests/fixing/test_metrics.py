@@ -230,6 +230,15 @@ def test_a_huge_file_has_a_length_and_nothing_else(tmp_path: Path):
     assert "larger than 1 MB" in (huge.unknown or "")
 
 
+@pytest.mark.parametrize("end", [b"", b"x", b"\r", b"\n", b"\r\n"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 8])
+def test_lines_of_a_huge_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, limit: int):
+    monkeypatch.setattr(measuring, "SIZE_LIMIT", limit)
+    content = b"a\r\nbc\rd\n\n\r\r\n\nefgh\r\n" + end
+    (tmp_path / "a.py").write_bytes(content)
+    assert one(tmp_path, "a.py").lines == len(content.splitlines())
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "folder.py").mkdir()
     os.mkfifo(tmp_path / "pipe.py")
@@ -365,6 +374,48 @@ def test_every_language_is_measured_and_the_result_is_known_again(repository: Wr
     assert [result.cached for result in third] == [True, False]
     assert third[1].metrics is not None
     assert third[1].metrics.lines == 2
+
+
+def test_only_files_that_changed_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    kept = tmp_path / "kept"
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text(CLEAN["a.py"])
+    asked = Asked(str(tmp_path), ("a.py", "b.py"), "1")
+    whole = measure(asked, kept)
+    (tmp_path / "b.py").write_text("def g():\n    pass\n")
+    looked_at: list[str] = []
+    functions = measuring._functions
+    monkeypatch.setattr(
+        measuring, "_functions", lambda text, *more: (looked_at.append(text), functions(text, *more))[1]
+    )
+    again = measure(asked, kept)
+    assert looked_at == ["def g():\n    pass\n"]
+    assert again == measured(tmp_path, "a.py", "b.py")
+    assert again.files[0] == whole.files[0]
+    assert len(looked_at) == 3
+    # What other code measured counts for nothing, nor what cannot be read.
+    assert measure(Asked(str(tmp_path), ("a.py", "b.py"), "2"), kept) == again
+    assert len(looked_at) == 5
+    kept.write_bytes(b"\x00garbage")
+    assert measure(asked, kept) == again
+    assert len(looked_at) == 7
+    assert measure(asked, kept) == again
+    assert len(looked_at) == 7
+
+
+def test_copies_are_found_in_files_that_were_measured_before(tmp_path: Path):
+    block = "".join(f"value_{number} = call(one, two, {number})\n" for number in range(20))
+    (tmp_path / "a.py").write_text(block)
+    kept = tmp_path / "kept"
+    for place in (tmp_path / "b.py", tmp_path / "c.py"):
+        place.write_text(block + f"# {place.name}\n")
+        paths = tuple(sorted(path.name for path in tmp_path.glob("*.py")))
+        # In another process, whose hashes are others.
+        (tmp_path / "asked").write_bytes(msgspec.json.encode(Asked(str(tmp_path), paths, "1")))
+        words = ["-m", measuring.__name__, str(tmp_path / "asked"), str(tmp_path / "out"), str(kept)]
+        subprocess.run([sys.executable, *words], check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
+        metrics = msgspec.json.decode((tmp_path / "out").read_bytes(), type=ProjectMetrics)
+        assert metrics.duplicated_lines == 20 * (len(paths) - 1)
 
 
 def test_metrics_survive_being_written_and_read(tmp_path: Path):

@@ -40,6 +40,8 @@ DYNAMIC: Final[frozenset[Kind]] = frozenset({"tests", "coverage"})
 JOB: Final = "checks"
 RUNS_KEPT: Final = 5
 LOOK_S: Final = 0.03
+STATE_S: Final = 0.5
+"""How often is asked whether the job ended without all results, which it does when a task of ours fails."""
 STARTS: Final = 3
 EXTRA_S: Final = 120.0
 """A task has so much longer than its tool: for the tool's version, the copy of the tree, and reading."""
@@ -269,6 +271,10 @@ class _Job:
         self._tools = tools
         self._tell = tell
         self._client = AirExecutorClient(run / "base" / ".air-executor")
+        # All in one folder: to look at each check's own costs more than the rest of waiting for them.
+        self._results = run / "results"
+        self._results.mkdir()
+        self._left: dict[str, Planned] = {}
 
     def to_the_end(self) -> None:
         tasks = [self._task(number, planned) for number, planned in enumerate(self._plan)]
@@ -277,16 +283,19 @@ class _Job:
         options = {"until_idle": True, "slots": self._options.slots}
         manager = ManagerProcess(self._client.base, options)
         starts = 1
+        asked = time.monotonic()
         try:
             while True:
                 ended = manager.ended()
                 self._collect()
-                if all(planned.result is not None for planned in self._plan):
+                if not self._left:
                     break
-                if self._client.get_job(JOB)["state"] in ("completed", "failed"):
-                    self._collect()
-                    self._give_up()
-                    break
+                if ended is not None or time.monotonic() > asked + STATE_S:
+                    asked = time.monotonic()
+                    if self._client.get_job(JOB)["state"] in ("completed", "failed"):
+                        self._collect()
+                        self._give_up()
+                        break
                 if ended is not None:
                     if starts == STARTS:
                         raise manager.error(ended)
@@ -294,7 +303,7 @@ class _Job:
                     manager = ManagerProcess(self._client.base, options)
                 time.sleep(LOOK_S)
         finally:
-            if manager.ended() is None and any(planned.result is None for planned in self._plan):
+            if manager.ended() is None and self._left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(manager.pid, signal.SIGUSR2)  # cancels everything
             manager.wait(30.0)
@@ -322,13 +331,14 @@ class _Job:
             folder=str(planned.folder),
             cache=str(self._tools / f"{check.name}-{cache}"),
             reads=str(read.folder) if read is not None else None,
-            result=str(planned.folder / "result.json"),
+            result=str(self._results / planned.folder.name),
             sandboxed=self._options.mode == "sandbox",
             timeout_s=timeout,
             environment=self._options.environment,
             rules=planned.rules,
         )
         (planned.folder / "spec.json").write_bytes(msgspec.json.encode(spec))
+        self._left[planned.folder.name] = planned
         return {
             "id": planned.task,
             "command": sys.executable,
@@ -349,23 +359,20 @@ class _Job:
 
     def _collect(self) -> None:
         """Take the results that are there."""
-        for planned in self._plan:
-            if planned.result is None:
-                try:
-                    data = (planned.folder / "result.json").read_bytes()
-                except FileNotFoundError:
-                    continue
-                planned.result = msgspec.json.decode(data, type=CheckResult)
+        for name in sorted(os.listdir(self._results)):
+            planned = self._left.pop(name, None)
+            if planned is not None:
+                planned.result = msgspec.json.decode((self._results / name).read_bytes(), type=CheckResult)
                 self._tell(planned.result)
 
     def _give_up(self) -> None:
         """Checks whose task has ended without a result could not run, for the reason the task tells."""
         tasks = {task["id"]: task for task in self._client.tasks(JOB)}
-        for planned in self._plan:
-            if planned.result is None:
-                task = tasks.get(planned.task, {})
-                why = task.get("error") or task.get("reason") or "it left no result"
-                planned.result = planned.could_not(
-                    CouldNotRun(f"the task of this check failed: {why}", f"see its log in {self._client.base}")
-                )
-                self._tell(planned.result)
+        for planned in self._left.values():
+            task = tasks.get(planned.task, {})
+            why = task.get("error") or task.get("reason") or "it left no result"
+            planned.result = planned.could_not(
+                CouldNotRun(f"the task of this check failed: {why}", f"see its log in {self._client.base}")
+            )
+            self._tell(planned.result)
+        self._left.clear()

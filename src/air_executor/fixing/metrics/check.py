@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 import msgspec
 
 import air_executor
+from air_executor.fixing.cache import own_code
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
 from air_executor.fixing.metrics.measures import ProjectMetrics
 from air_executor.fixing.tools.output import check_exit, decode, not_understood
@@ -50,9 +51,10 @@ class Metrics:
 
     def command(self, project: Project, tool: Tool) -> Command:
         places = dict.fromkeys((OWN, *_library()))
-        asked = {"repository": str(project.repository), "paths": project.files}
+        key = f"{own_code()} lizard {tool.version} {sys.version}"
+        asked = {"repository": str(project.repository), "paths": project.files, "key": key}
         return Command(
-            argv=(*tool.argv, "{out}/files.json", "{out}/metrics.json"),
+            argv=(*tool.argv, "{out}/files.json", "{out}/metrics.json", "{cache}/files.msgpack"),
             cwd=project.path,
             env={"PYTHONPATH": ":".join(dict.fromkeys(str(place.parent) for place in places))},
             inputs={"files.json": msgspec.json.encode(asked).decode()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -40,11 +41,16 @@ def code_lines(tokens: Iterable[Token]) -> list[CodeLine]:
             words.append(token.text)
             last = token.line + token.text.count("\n")
         elif words:
-            found.append(CodeLine(hash(tuple(words)), first, last, len(words)))
+            found.append(_line(words, first, last))
             words = []
     if words:
-        found.append(CodeLine(hash(tuple(words)), first, last, len(words)))
+        found.append(_line(words, first, last))
     return found
+
+
+def _line(words: list[str], first: int, last: int) -> CodeLine:
+    digest = hashlib.blake2b("\0".join(words).encode(errors="surrogatepass"), digest_size=8).digest()
+    return CodeLine(int.from_bytes(digest), first, last, len(words))
 
 
 def find_duplicates(files: Iterable[tuple[str, list[CodeLine]]]) -> list[Duplicate]:

@@ -1,12 +1,15 @@
 """The program that measures the files of a project. It reads them and runs nothing of theirs.
 
-python -m air_executor.fixing.metrics.measure FILES OUT
+python -m air_executor.fixing.metrics.measure FILES OUT [KEPT]
 
-FILES: JSON, the repository's folder and paths in it. OUT: JSON, `ProjectMetrics`.
+FILES: JSON, `Asked`. OUT: JSON, `ProjectMetrics`. KEPT: what was measured of each file, for the next time.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import hashlib
 import re
 import signal
 import sys
@@ -23,6 +26,7 @@ from air_executor.fixing.metrics import nesting
 from air_executor.fixing.metrics.duplication import CodeLine, code_lines, find_duplicates
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics
 from air_executor.fixing.metrics.scanning import FAMILIES, tokens
+from air_executor.store.files import write_atomically
 
 __all__ = ["Asked", "measure"]
 
@@ -41,41 +45,73 @@ class Asked(Struct):
 
     repository: str
     paths: tuple[str, ...]
+    key: str = ""
+    """What was kept under another one is not used: other code may measure otherwise."""
+
+
+class Measured(Struct, array_like=True):
+    """What is known of one file from its content alone."""
+
+    digest: str
+    file: FileMetrics
+    lines: list[CodeLine]
+
+
+class Kept(Struct):
+    """By path."""
+
+    key: str
+    files: dict[str, Measured]
 
 
 class TooSlow(BaseException):
     """A file takes longer than it may."""
 
 
-def measure(asked: Asked) -> ProjectMetrics:
-    """Every file by itself, then what stands in several."""
-    files: list[FileMetrics] = []
-    content: list[tuple[str, list[CodeLine]]] = []
+def measure(asked: Asked, kept: Path | None = None) -> ProjectMetrics:
+    """Every file by itself, then what stands in several. `kept`: file with what was measured the last time."""
+    known = _read_kept(kept, asked.key)
+    found: dict[str, Measured] = {}
     comparable = False
     for path in asked.paths:
         suffix = PurePosixPath(path).suffix.lower()
         comparable = comparable or suffix in FAMILIES
-        measured, lines = _file(Path(asked.repository, path), path, suffix)
-        files.append(measured)
-        content.append((path, lines))
+        found[path] = _file(Path(asked.repository, path), path, suffix, known.get(path))
+    if kept is not None and any(known.get(path) is not one for path, one in found.items()):
+        sure = {path: one for path, one in found.items() if one.digest}
+        write_atomically(kept, msgspec.msgpack.encode(Kept(asked.key, sure)))
+    content = [(path, one.lines) for path, one in found.items()]
     return ProjectMetrics(
-        files=tuple(files),
+        files=tuple(one.file for one in found.values()),
         duplicates=tuple(find_duplicates(content)) if comparable else None,
         code_lines=sum(len(lines) for _, lines in content) if comparable else None,
     )
 
 
-def _file(place: Path, path: str, suffix: str) -> tuple[FileMetrics, list[CodeLine]]:
+def _read_kept(path: Path | None, key: str) -> dict[str, Measured]:
+    if path is not None:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            kept = msgspec.msgpack.decode(path.read_bytes(), type=Kept)
+            if kept.key == key:
+                return kept.files
+    return {}
+
+
+def _file(place: Path, path: str, suffix: str, known: Measured | None) -> Measured:
+    """What is known if the content is the same; without a digest what need not be so the next time."""
     try:
-        data = place.read_bytes() if place.is_file() else None
+        if not place.is_file():
+            raise FileNotFoundError(errno.ENOENT, "no such file")
+        if place.stat().st_size > SIZE_LIMIT:
+            size = f"it is larger than {SIZE_LIMIT // 1_000_000} MB: only its length is known"
+            return Measured("", FileMetrics(path=path, lines=_lines_of_large(place), unknown=size), [])
+        data = place.read_bytes()
     except OSError as error:
-        return FileMetrics(path=path, lines=None, unknown=f"it cannot be read: {error.strerror}"), []
-    if data is None:
-        return FileMetrics(path=path, lines=None, unknown="it cannot be read: no such file"), []
+        return Measured("", FileMetrics(path=path, lines=None, unknown=f"it cannot be read: {error.strerror}"), [])
+    digest = hashlib.sha256(data).hexdigest()
+    if known is not None and known.digest == digest:
+        return known
     count = _line_count(data)
-    if len(data) > SIZE_LIMIT:
-        size = f"it is larger than {SIZE_LIMIT // 1_000_000} MB: only its length is known"
-        return FileMetrics(path=path, lines=count, unknown=size), []
     text = LINE_ENDS.sub("\n", _text(data))
     code = _scripts(text) if suffix in SECTIONED else text
     found: tuple[FunctionMetrics, ...] | None = None
@@ -98,10 +134,10 @@ def _file(place: Path, path: str, suffix: str) -> tuple[FileMetrics, list[CodeLi
             elif chains is None:
                 unknown = "nesting: its braces do not fit together"
     except TooSlow:
-        found, unknown = None, f"complexity: lizard did not end within {FILE_LIMIT_S:g} s"
+        found, unknown, digest = None, f"complexity: lizard did not end within {FILE_LIMIT_S:g} s", ""
     except Exception as error:
         found, unknown = None, f"complexity: lizard failed: {type(error).__name__}: {error}"
-    return FileMetrics(path=path, lines=count, functions=found, unknown=unknown), lines
+    return Measured(digest, FileMetrics(path=path, lines=count, functions=found, unknown=unknown), lines)
 
 
 def _scripts(text: str) -> str:
@@ -116,6 +152,17 @@ def _scripts(text: str) -> str:
 def _line_count(data: bytes) -> int:
     ends = data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
     return ends + (data[-1:] not in (b"", b"\n", b"\r"))
+
+
+def _lines_of_large(place: Path) -> int:
+    """The same, without having all of it at once."""
+    count, last = 0, b""
+    with place.open("rb") as file:
+        while block := file.read(SIZE_LIMIT):
+            # A line's end may be cut in two; what ends here without one goes on in the next block.
+            count += _line_count(block) - (block[-1:] not in (b"\n", b"\r")) - (last == b"\r" and block[:1] == b"\n")
+            last = block[-1:]
+    return count + (last not in (b"", b"\n", b"\r"))
 
 
 def _text(data: bytes) -> str:
@@ -177,7 +224,7 @@ def _limited(seconds: float) -> Iterator[None]:
 def main() -> int:
     asked = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Asked)
     sys.setrecursionlimit(5_000)
-    metrics = measure(asked)
+    metrics = measure(asked, Path(sys.argv[3]) if len(sys.argv) > 3 else None)
     Path(sys.argv[2]).write_bytes(msgspec.json.encode(metrics))
     print(f"{len(metrics.files)} files measured")
     return 0
