@@ -13,6 +13,7 @@ import pytest
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.tools.complexipy import Complexipy
 from tests.fixing.conftest import Write, program, project_of, run_check
+from tests.fixing.outcomes import could_not
 from tests.fixing.releases import release
 
 PYPROJECT = "[project]\nname = 'x'\n[tool.complexipy]\nmax-complexity-allowed = 3\n"
@@ -36,14 +37,6 @@ CLEAN = {"pyproject.toml": PYPROJECT, "a b.py": "def easy():\n    return 1\n"}
 
 def check(place: Path, run: Path, timeout_s: float = 60.0) -> CheckResult:
     return run_check(project_of(place), "complexipy", run, timeout_s=timeout_s)
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.mend
-    assert "\n" not in (result.reason or "")
-    for word in words:
-        assert word in (result.reason or "")
 
 
 def test_clean(repository: Write, with_tools: Path, tmp_path: Path):

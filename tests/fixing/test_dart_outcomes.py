@@ -15,6 +15,7 @@ from air_executor.fixing.check import Selection
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
 from tests.fixing.conftest import SYSTEM_PATH, Write, check_named, program, project_of, run_check
+from tests.fixing.outcomes import could_not
 
 RECORDED = Path(__file__).parent / "recorded"
 CHECKS = ("dart-analyze", "dart-format", "dart-test", "dart-lcov")
@@ -71,18 +72,6 @@ def stand_in(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return run_check(project, name, tmp_path / "run", timeout_s=timeout_s, reads=reads)
 
     return run
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.reason, "no reason"
-    assert result.mend, "nothing said about how to mend it"
-    assert "\n" not in result.reason
-    assert not result.issues
-    assert result.tests is None
-    assert result.coverage is None
-    for word in words:
-        assert word in result.reason
 
 
 def found(result: CheckResult) -> list[tuple[str, str, int, int, str]]:

@@ -10,6 +10,7 @@ import pytest
 
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import SYSTEM_PATH, Write, check_named, program, project_of, run_check
+from tests.fixing.outcomes import could_not
 
 RECORDED = Path(__file__).parent / "recorded"
 FILES: dict[str, str | bytes] = {
@@ -47,15 +48,6 @@ def stand_in(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def found(result: CheckResult) -> list[tuple[str, str, int, int, str]]:
     return [(one.rule, one.path, one.line, one.column, one.severity) for one in result.issues]
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.mend
-    assert "\n" not in (result.reason or "")
-    assert not result.issues
-    for word in words:
-        assert word in (result.reason or "")
 
 
 def test_version_two(stand_in: Stand):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,6 +9,7 @@ import pytest
 
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import Write, program, project_of, run_check
+from tests.fixing.outcomes import Misbehaving, Situation, could_not
 
 # go compiles its standard library when its cache is new.
 pytestmark = pytest.mark.timeout(300)
@@ -67,7 +67,6 @@ FOUND = {
 }
 SYNTAX = CLEAN | {"broken/broken file.go": "package broken\n\nfunc f( {\n}\n"}
 CONFIG = CLEAN | {"go.mod": MODULE + "require nothing\n"}
-Situation = Callable[..., CheckResult]
 
 
 @pytest.fixture
@@ -103,18 +102,6 @@ def with_program(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return run_check(project_of(place, "go"), name, tmp_path / "run", timeout_s=timeout_s, reads=reads)
 
     return run
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.reason, "no reason"
-    assert result.mend, "nothing said about how to mend it"
-    assert "\n" not in result.reason
-    assert not result.issues
-    assert result.tests is None
-    assert result.coverage is None
-    for word in words:
-        assert word in result.reason
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -200,48 +187,6 @@ def test_not_really_there(name: str, repository: Write, tmp_path: Path, monkeypa
     could_not(run_check(project_of(repository(CLEAN), "go"), name, tmp_path / "run"), "cannot be started")
 
 
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize(
-    "body", ["kill -SEGV $$", "exit 70", "echo internal error >&2; exit 2"], ids=["signal", "code", "two"]
-)
-def test_crash(with_program: Situation, name: str, body: str):
-    could_not(with_program(name, body))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_silence_with_success_is_not_clean(with_program: Situation, name: str):
-    could_not(with_program(name, "exit 0"))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_hang(with_program: Situation, name: str):
-    words = () if name == "go-cover" else ("did not end within 1 s",)
-    could_not(with_program(name, "sleep 600 & sleep 600", timeout_s=1.0), *words)
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("code", [0, 1, 2])
-def test_garbage(with_program: Situation, name: str, code: int):
-    """`go-cover` gets it as the profile of tests that look sound."""
-    body = f"echo '{{[garbage'; exit {code}"
-    if name == "go-cover":
-        body = (
-            """
-            for word; do case "$word" in -coverprofile=*) echo '{[garbage' >"${word#*=}"; esac; done
-            printf '{"Action":"start","Package":"p"}\\n{"Action":"pass","Package":"p"}\\n'
-        """
-            + f"exit {code}"
-        )
-    could_not(with_program(name, body))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_flood(with_program: Situation, name: str, stream: str):
-    words = () if name == "go-cover" else ("more than 64 MB",)
-    could_not(with_program(name, f"head -c 300000000 /dev/zero >/dev/{stream}; exit 0"), *words)
-
-
 def test_a_run_of_tests_that_is_cut_off(with_program: Situation):
     lines = [{"Action": "start", "Package": "p"}, {"Action": "run", "Package": "p", "Test": "TestA"}]
     body = "".join(f"echo '{msgspec.json.encode(line).decode()}'\n" for line in lines)
@@ -259,3 +204,17 @@ def test_what_has_not_been_downloaded(checked: Situation, with_tools: Path):
     could_not(result, "has not been downloaded")
     assert "go mod download" in (result.mend or "")
     could_not(checked("go-vet", files))
+
+
+class TestMisbehaving(Misbehaving):
+    checks = CHECKS
+    readers = frozenset({"go-cover"})
+
+    def garbage(self, name: str) -> str:
+        """`go-cover` gets it as the profile of tests that look sound."""
+        if name != "go-cover":
+            return super().garbage(name)
+        return """
+            for word; do case "$word" in -coverprofile=*) echo '{[garbage' >"${word#*=}"; esac; done
+            printf '{"Action":"start","Package":"p"}\\n{"Action":"pass","Package":"p"}\\n'
+        """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,6 +9,7 @@ import pytest
 
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import Write, program, project_of, run_check
+from tests.fixing.outcomes import Misbehaving, Situation, could_not
 
 CHECKS = ("eslint", "biome", "biome-format", "oxlint", "tsc", "vitest", "vitest-coverage", "jest", "jest-coverage")
 PACKAGE = '{"name": "thing", "type": "module"}'
@@ -102,7 +102,6 @@ CONFIG: dict[str, dict[str, str]] = {
     "jest-coverage": {"package.json": '{"name": "thing", "jest": {"preset": "no-such-preset"}}'},
 }
 PROGRAM = {name: name.removesuffix("-coverage").removesuffix("-format") for name in CHECKS}
-Situation = Callable[..., CheckResult]
 
 
 @pytest.fixture
@@ -143,18 +142,6 @@ def with_program(repository: Write, tmp_path: Path) -> Situation:
         return run_check(project, name, tmp_path / "run", timeout_s=timeout_s, reads=reads)
 
     return run
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.reason, "no reason"
-    assert result.mend, "nothing said about how to mend it"
-    assert "\n" not in result.reason
-    assert not result.issues
-    assert result.tests is None
-    assert result.coverage is None
-    for word in words:
-        assert word in result.reason
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -229,47 +216,6 @@ def test_not_really_there(name: str, repository: Write, tmp_path: Path):
     could_not(run_check(project_of(place, "javascript"), name, tmp_path / "run"), "cannot be started")
 
 
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize(
-    "body", ["kill -SEGV $$", "exit 70", "echo internal error >&2; exit 2"], ids=["signal", "code", "two"]
-)
-def test_crash(with_program: Situation, name: str, body: str):
-    could_not(with_program(name, body))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_silence_with_success_is_not_clean(with_program: Situation, name: str):
-    could_not(with_program(name, "exit 0"))
-
-
-@pytest.mark.parametrize("name", sorted({*PROGRAM.values()}))
-def test_hang(with_program: Situation, name: str):
-    could_not(with_program(name, "sleep 600 & sleep 600", timeout_s=1.0), "did not end within 1 s")
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("code", [0, 1, 2])
-def test_garbage(with_program: Situation, name: str, code: int):
-    body = """
-        [ -z "$AIR_EXECUTOR_VITEST_ERRORS" ] || echo '{[garbage' >"$AIR_EXECUTOR_VITEST_ERRORS"
-        for word; do
-            case $word in
-                --outputFile*=*|--output-file=*) echo '{[garbage' >"${word#*=}" ;;
-                --coverage*irectory=*) mkdir -p "${word#*=}"; echo '{[garbage' >"${word#*=}/coverage-final.json" ;;
-            esac
-        done
-        echo '{[garbage'
-    """
-    could_not(with_program(name, f"{body}; exit {code}".replace("\n    ;", "\n")))
-
-
-@pytest.mark.parametrize("name", sorted({*PROGRAM.values()}))
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_flood(with_program: Situation, name: str, stream: str):
-    body = f"head -c 300000000 /dev/zero >/dev/{stream}; exit 0"
-    could_not(with_program(name, body), "more than 64 MB")
-
-
 @pytest.mark.parametrize(
     ("name", "option"), [("eslint", "--output-file"), ("vitest", "--outputFile.json"), ("jest", "--outputFile")]
 )
@@ -284,3 +230,22 @@ def test_coverage_without_what_measures_it(repository: Write, tmp_path: Path):
     result = run_check(project_of(place, "javascript"), "vitest-coverage", tmp_path / "run")
     could_not(result, "@vitest/coverage-v8")
     assert msgspec.to_builtins(result)["mend"] == "`npm install --save-dev @vitest/coverage-v8`"
+
+
+class TestMisbehaving(Misbehaving):
+    checks = CHECKS
+    readers = frozenset(name for name in CHECKS if name.endswith("-coverage"))
+
+    def garbage(self, name: str) -> str:
+        return """
+            [ -z "$AIR_EXECUTOR_VITEST_ERRORS" ] || echo '{[garbage' >"$AIR_EXECUTOR_VITEST_ERRORS"
+            for word; do
+                case $word in
+                    --outputFile*=*|--output-file=*) echo '{[garbage' >"${word#*=}" ;;
+                    --coverage*irectory=*)
+                        mkdir -p "${word#*=}"
+                        echo '{[garbage' >"${word#*=}/coverage-final.json" ;;
+                esac
+            done
+            echo '{[garbage'
+        """

@@ -10,6 +10,7 @@ import pytest
 
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import Write, program, project_of, run_check
+from tests.fixing.outcomes import Misbehaving, Situation, could_not
 
 CHECKS = ("ruff", "ruff-format", "mypy", "pyright", "pytest", "coverage")
 PYPROJECT = """
@@ -44,7 +45,6 @@ CONFIG = {
     "pytest": {"pytest.ini": "[pytest]\naddopts = --no-such-option\n"},
     "coverage": {".coveragerc": "[run]\nno_such_option = 1\nplugins = no_such_plugin\n"},
 }
-Situation = Callable[..., CheckResult]
 
 
 @pytest.fixture
@@ -83,18 +83,6 @@ def with_program(repository: Write, tmp_path: Path) -> Callable[..., CheckResult
         return run_check(project_of(place), name, tmp_path / "run", timeout_s=timeout_s, reads=reads)
 
     return run
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.reason, "no reason"
-    assert result.mend, "nothing said about how to mend it"
-    assert "\n" not in result.reason
-    assert not result.issues
-    assert result.tests is None
-    assert result.coverage is None
-    for word in words:
-        assert word in result.reason
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -167,40 +155,6 @@ def test_not_really_there(name: str, repository: Write, tmp_path: Path):
     could_not(run_check(project_of(place), name, tmp_path / "run"), "cannot be started")
 
 
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize(
-    "body", ["kill -SEGV $$", "exit 70", "echo internal error >&2; exit 2"], ids=["signal", "code", "two"]
-)
-def test_crash(with_program: Situation, name: str, body: str):
-    could_not(with_program(name, body))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_silence_with_success_is_not_clean(with_program: Situation, name: str):
-    could_not(with_program(name, "exit 0"))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_hang(with_program: Situation, name: str):
-    could_not(with_program(name, "sleep 600 & sleep 600", timeout_s=1.0), "did not end within 1 s")
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("code", [0, 1, 2])
-def test_garbage(with_program: Situation, name: str, code: int):
-    body = (
-        'for file in "$AIR_EXECUTOR_PYTEST_REPORT" /dev/stdout; do [ -z "$file" ] || echo "{[garbage" >"$file"; done'
-    )
-    could_not(with_program(name, f"{body}; exit {code}"))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_flood(with_program: Situation, name: str, stream: str):
-    body = f"head -c 300000000 /dev/zero >/dev/{stream}; exit 0"
-    could_not(with_program(name, body), "more than 64 MB")
-
-
 def test_a_rule_of_ruff_without_a_code_goes_by_its_name(repository: Write, with_tools: Path, tmp_path: Path):
     rule = "unnecessary-regular-expression-compile"
     place = repository(
@@ -212,3 +166,14 @@ def test_a_rule_of_ruff_without_a_code_goes_by_its_name(repository: Write, with_
     result = run_check(project_of(place), "ruff", tmp_path / "run")
 
     assert [(issue.rule, issue.line) for issue in result.issues] == [(rule, 5)]
+
+
+class TestMisbehaving(Misbehaving):
+    checks = CHECKS
+
+    def garbage(self, name: str) -> str:
+        return """
+            for file in "$AIR_EXECUTOR_PYTEST_REPORT" /dev/stdout; do
+                [ -z "$file" ] || echo "{[garbage" >"$file"
+            done
+        """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import SYSTEM_PATH, Write, program, project_of, run_check
+from tests.fixing.outcomes import Misbehaving, Situation, could_not
 
 CHECKS = ("clippy", "rustfmt", "cargo-test")
 CARGO = """
@@ -67,7 +67,6 @@ CONFIG: dict[str, dict[str, str]] = {
     "rustfmt": {"rustfmt.toml": 'max_width = "wide"\n'},
     "cargo-test": {"Cargo.toml": CARGO + "    [dependencies\n"},
 }
-Situation = Callable[..., CheckResult]
 
 
 @pytest.fixture
@@ -98,17 +97,6 @@ def with_program(repository: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return run_check(project_of(repository({**CLEAN}), "rust"), name, tmp_path / "run", timeout_s=timeout_s)
 
     return run
-
-
-def could_not(result: CheckResult, *words: str) -> None:
-    assert result.outcome == "could_not_run", result
-    assert result.reason, "no reason"
-    assert result.mend, "nothing said about how to mend it"
-    assert "\n" not in result.reason
-    assert not result.issues
-    assert result.tests is None
-    for word in words:
-        assert word in result.reason
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -166,35 +154,13 @@ def test_not_really_there(name: str, repository: Write, tmp_path: Path, monkeypa
     could_not(run_check(project_of(repository({**CLEAN}), "rust"), name, tmp_path / "run"), "cannot be started")
 
 
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize(
-    "body", ["kill -SEGV $$", "exit 70", "echo internal error >&2; exit 101"], ids=["signal", "code", "101"]
-)
-def test_crash(with_program: Situation, name: str, body: str):
-    could_not(with_program(name, body))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_silence_with_success_is_not_clean(with_program: Situation, name: str):
-    could_not(with_program(name, "exit 0"))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_hang(with_program: Situation, name: str):
-    could_not(with_program(name, "sleep 600 & sleep 600", timeout_s=1.0), "did not end within 1 s")
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("code", [0, 1, 101])
-def test_garbage(with_program: Situation, name: str, code: int):
-    could_not(with_program(name, f"echo '{{[garbage' | tee -a \"$REPORT\"; exit {code}"))
-
-
-@pytest.mark.parametrize("name", CHECKS)
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_flood(with_program: Situation, name: str, stream: str):
-    could_not(with_program(name, f"head -c 300000000 /dev/zero >/dev/{stream}; exit 0"), "more than 64 MB")
-
-
 def test_a_flood_of_tests(with_program: Situation):
     could_not(with_program("cargo-test", 'head -c 300000000 /dev/zero >"$REPORT"'), "more than 64 MB")
+
+
+class TestMisbehaving(Misbehaving):
+    checks = CHECKS
+    found = 101
+
+    def garbage(self, name: str) -> str:
+        return "echo '{[garbage' | tee -a \"$REPORT\""
