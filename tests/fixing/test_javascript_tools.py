@@ -24,7 +24,8 @@ TEST = 'import { expect, test } from "vitest";\ntest("one", () => { expect(1).to
 
 
 def applying(project: Project) -> list[str]:
-    return [check.name for check in languages()["javascript"].checks if check.applies(project)]
+    checks = languages()["javascript"].checks
+    return [check.name for check in checks if check.kind != "metrics" and check.applies(project)]
 
 
 def projects(place: Path) -> dict[str, Project]:

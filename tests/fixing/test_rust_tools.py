@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -30,7 +31,12 @@ def projects(place: Path) -> dict[str, Project]:
 
 
 def cargo(place: Path, target: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    env = {"PATH": SYSTEM_PATH, "HOME": str(target), "CARGO_TARGET_DIR": str(target), "CARGO_TERM_COLOR": "never"}
+    env = {
+        "PATH": SYSTEM_PATH,
+        "HOME": f"{target}-home",
+        "CARGO_TARGET_DIR": str(target),
+        "CARGO_TERM_COLOR": "never",
+    }
     return subprocess.run(
         ["cargo", *words], cwd=place, env=env, capture_output=True, text=True, errors="replace", check=False
     )
@@ -229,3 +235,14 @@ def test_in_the_sandbox(repository: Write, tmp_path: Path, name: str):
     result = run_check(project_of(place, "rust"), name, tmp_path / "run", sandboxed=True)
     assert (len(result.issues), len(result.tests or [])) == ((1, 0) if name == "clippy" else (0, 1)), result
     assert sorted(os.listdir(place)) == ["Cargo.toml", "src"]
+
+
+def test_what_was_built_is_not_copied(repository: Write, tmp_path: Path):
+    """It is most of what lies in a folder of Rust, and would soon be too much for the sandbox."""
+    place = repository({"Cargo.toml": PACKAGE % "a", "src/lib.rs": "", "sub/x": "", "target/no cache": ""})
+    assert cargo(place, place / "sub" / "built", "build").returncode == 0
+    shutil.rmtree(place / "sub" / "built-home", ignore_errors=True)
+    sandbox.copy_tree(place, tmp_path / "copy")
+    assert sorted(str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*")) == [
+        "Cargo.lock", "Cargo.toml", "src", "src/lib.rs", "sub", "sub/x", "target", "target/no cache",
+    ]  # fmt: skip

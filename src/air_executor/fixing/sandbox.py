@@ -34,6 +34,8 @@ PROGRAMS: Final = (
     "anaconda3", "miniforge3",
 )  # fmt: skip
 """Folders below the user's home that hold programs and what they are made of, and no credentials."""
+CACHE_TAG: Final = "CACHEDIR.TAG"
+"""By which a program marks a folder that it can make again, as cargo does with its `target`."""
 COPY_LIMIT: Final = 1_000_000_000
 
 
@@ -154,7 +156,7 @@ def _installed(repository: Path) -> Iterator[Path]:
 
 
 def copy_tree(repository: Path, copy: Path) -> None:
-    """Everything but installed packages, links as links. Raises `CouldNotRun` for what is too large to be copied."""
+    """Everything but installed packages and caches, links as links. Raises `CouldNotRun` for what is too large."""
     size = 0
     for folder, names, files in os.walk(repository):
         target = copy / os.path.relpath(folder, repository)
@@ -167,6 +169,8 @@ def copy_tree(repository: Path, copy: Path) -> None:
                 names.remove(name)
                 if name != "__pycache__":
                     (target / name).mkdir()  # what stands there in the sandbox
+            elif os.path.isfile(os.path.join(folder, name, CACHE_TAG)):
+                names.remove(name)
         for name in files:
             source = os.path.join(folder, name)
             if os.path.islink(source):

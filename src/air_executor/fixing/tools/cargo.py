@@ -56,7 +56,7 @@ while :; do
     [ "$step" != . ] || step=
     for entry in "$root"/* "$root"/.[!.]*; do
         name=${entry##*/}
-        case $name in "$step" | .git | target) continue ;; esac
+        case $name in "$step" | .git) continue ;; esac
         if [ -e "$entry" ]; then ln -s "$entry" "$links/$name"; fi
     done
     [ -n "$step" ] || break
