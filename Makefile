@@ -23,7 +23,7 @@ unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
 export MPLCONFIGDIR := $(abspath $(VENV))/matplotlib
 
 .DELETE_ON_ERROR:
-.PHONY: help demo dashboard test-services airflow test check lint format-check types bench bench-airflow soak format constraints clean
+.PHONY: help demo dashboard test-services airflow test check lint format-check types bench bench-airflow bench-fixing soak format constraints clean
 
 help: ## show this list (default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ bench: $(VENV)/.dev ## the benchmarks (needs a C compiler)
 
 bench-airflow: $(VENV)/.airflow test-services ## one operator against 1,237 tasks mapped by Airflow
 	@$(BIN)/python -m bench.airflow $(ARGS)
+
+bench-fixing: $(VENV)/.fixing-tools $(VENV)/.dev ## fix health of 2,000 files against its tools run by hand
+	@$(BIN)/python -m bench.fixing $(ARGS)
 
 clean: ## remove .venv, caches and build output
 	@rm -rf $(VENV) build dist dashboard/node_modules src/air_executor/web/static .mypy_cache .pytest_cache .ruff_cache .hypothesis
