@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from air_executor.fixing.execution import adopt_descendants
+from air_executor.fixing.checking.execution import adopt_descendants
 from bench.measure import alternate, environment, median, timed
 
 ROUNDS = 3

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from air_executor.fixing import check_task
 from air_executor.fixing.check import Check, CouldNotRun, Project, Tool
+from air_executor.fixing.checking import check_task
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects

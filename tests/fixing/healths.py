@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from air_executor.fixing.health import DynamicHealth, Health, ProjectSummary, Quality, StaticHealth
+from air_executor.fixing.checking.running import Skipped
+from air_executor.fixing.health.health import DynamicHealth, Health, ProjectSummary, Quality, StaticHealth
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics
 from air_executor.fixing.metrics.tests import measure_tests
 from air_executor.fixing.outcome import CheckResult, Coverage, TestResult
-from air_executor.fixing.running import Skipped
 from air_executor.fixing.suppressions import Ledger, Suppression
 
 __all__ = ["HOSTILE", "health", "issue"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from air_executor.errors import InvalidInput, NotFound
-from air_executor.fixing.baseline import changed_tools, gone_issues, new_issues, read_baseline, write_baseline
+from air_executor.fixing.health.baseline import changed_tools, gone_issues, new_issues, read_baseline, write_baseline
 from air_executor.fixing.issue import Issue, with_fingerprints
 from air_executor.fixing.outcome import CheckResult
 

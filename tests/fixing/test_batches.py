@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air_executor.fixing.batches import Batch, estimate, plan, priority_of
-from air_executor.fixing.config import BatchSizes, FixingConfig, IssueGrouping, Mode
+from air_executor.fixing.configuration.config import BatchSizes, FixingConfig, IssueGrouping, Mode
 from air_executor.fixing.issue import Issue, Severity, with_fingerprints
-from air_executor.fixing.topics import PHASES, phase_of
+from air_executor.fixing.planning.batches import Batch, estimate, plan, priority_of
+from air_executor.fixing.planning.topics import PHASES, phase_of
 
 SMART = FixingConfig()
 RULES: list[tuple[str, str]] = [

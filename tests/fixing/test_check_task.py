@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from air_executor.fixing import check_task
 from air_executor.fixing.check import Tool
-from air_executor.fixing.execution import execute
+from air_executor.fixing.checking import check_task
+from air_executor.fixing.checking.execution import execute
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.conftest import Write, program, project_of, run_check
 from tests.support import wait_for
@@ -99,7 +99,7 @@ def test_what_a_tool_leaves_behind_is_ended(repository: Write, tmp_path: Path, h
     )
     program(place / ".venv" / "bin" / "python", "#!/bin/sh\n")
     spec = spec_for(place, tmp_path / "run", "ruff")
-    process = subprocess.Popen([sys.executable, "-m", "air_executor.fixing.check_task", str(spec)])
+    process = subprocess.Popen([sys.executable, "-m", "air_executor.fixing.checking.check_task", str(spec)])
     try:
         wait_for(pids.exists, "the process that the tool leaves")
         pid = int(pids.read_text())

@@ -17,9 +17,9 @@ import pytest
 
 from air_executor.cli import main
 from air_executor.fixing import trust
-from air_executor.fixing.config import PLACE
-from air_executor.fixing.listing import by_file, selected
-from air_executor.fixing.shapes import FLAKY, HEALTH, ISSUES, PLAN
+from air_executor.fixing.configuration.config import PLACE
+from air_executor.fixing.reports.listing import by_file, selected
+from air_executor.fixing.reports.shapes import FLAKY, HEALTH, ISSUES, PLAN
 from tests.fixing.conftest import Write, program
 from tests.fixing.healths import issue
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from air_executor.fixing.completion import unmet
-from air_executor.fixing.config import CompletionCriteria
-from air_executor.fixing.health import Health
+from air_executor.fixing.configuration.config import CompletionCriteria
+from air_executor.fixing.health.completion import unmet
+from air_executor.fixing.health.health import Health
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
 from tests.fixing.healths import health

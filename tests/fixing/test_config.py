@@ -12,7 +12,14 @@ import yaml
 
 from air_executor.errors import BaseUnusable, InvalidInput, NotFound
 from air_executor.fixing.choice import chosen_checks, chosen_languages, chosen_projects
-from air_executor.fixing.config import PLACE, TEMPLATE, FixingConfig, load_config, load_target, parse_config
+from air_executor.fixing.configuration.config import (
+    PLACE,
+    TEMPLATE,
+    FixingConfig,
+    load_config,
+    load_target,
+    parse_config,
+)
 from air_executor.fixing.languages import languages
 from tests.fixing.conftest import COBOL, Write
 
@@ -150,7 +157,7 @@ def test_a_value_that_cannot_be_is_refused_with_its_place(text: str, said: str) 
 
 
 def test_other_names_of_languages(distribution: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("air_executor.fixing.config.ALSO", {"snake": "python"})
+    monkeypatch.setattr("air_executor.fixing.configuration.config.ALSO", {"snake": "python"})
 
     config = parse("languages: {enabled: [snake], snake: {nesting_threshold: 9}}\ntarget_project: {type: snake}")
     assert config.languages.enabled == ("python",)

@@ -12,12 +12,12 @@ import pytest
 
 from air_executor.errors import InvalidInput
 from air_executor.events import AttemptExited, AttemptStarted
-from air_executor.fixing.batches import plan
 from air_executor.fixing.choice import chosen_projects
-from air_executor.fixing.completion import unmet
-from air_executor.fixing.config import FixingConfig, load_target, parse_config
-from air_executor.fixing.health import Health, examine
+from air_executor.fixing.configuration.config import FixingConfig, load_target, parse_config
+from air_executor.fixing.health.completion import unmet
+from air_executor.fixing.health.health import Health, examine
 from air_executor.fixing.issue import Issue, with_fingerprints
+from air_executor.fixing.planning.batches import plan
 from air_executor.store.journal import read_journal
 from tests.fixing.conftest import COBOL, Write
 

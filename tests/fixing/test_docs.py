@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import air_executor
-from air_executor.fixing.config_sections import FixingConfig
+from air_executor.fixing.configuration.sections import FixingConfig
 from air_executor.fixing.languages import languages
 from tests.acceptance.command_line import environment
 from tests.acceptance.test_docs import Block, blocks, run, table

@@ -11,9 +11,9 @@ import pytest
 
 from air_executor.cli import main
 from air_executor.fixing import trust
-from air_executor.fixing.config import PLACE, TEMPLATE, load_config
-from air_executor.fixing.config_sections import FixingConfig
-from air_executor.fixing.shapes import DOCTOR
+from air_executor.fixing.configuration.config import PLACE, TEMPLATE, load_config
+from air_executor.fixing.configuration.sections import FixingConfig
+from air_executor.fixing.reports.shapes import DOCTOR
 from tests.fixing.conftest import Write, git, program
 
 PYPROJECT = '[project]\nname = "thing"\nversion = "1"\n[tool.ruff]\n[tool.ruff.format]\n[tool.mypy]\n[tool.pyright]\n'

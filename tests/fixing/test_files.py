@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from air_executor.errors import InvalidInput, NotFound
-from air_executor.fixing.cache import Digests
+from air_executor.fixing.checking.cache import Digests
 from air_executor.fixing.files import find_files
 from air_executor.fixing.projects import find_projects
 from tests.fixing.conftest import Write, git

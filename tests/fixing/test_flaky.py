@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from air_executor.fixing.check import Project, Selection
-from air_executor.fixing.flaky import Failure, baseline, confirm, new_failures
+from air_executor.fixing.checking.flaky import Failure, baseline, confirm, new_failures
+from air_executor.fixing.checking.running import DYNAMIC, Options, run_checks
+from air_executor.fixing.checking.testing import mark_unstable, unstable_note
 from air_executor.fixing.outcome import CheckResult, TestResult
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import DYNAMIC, Options, run_checks
-from air_executor.fixing.testing import mark_unstable, unstable_note
 from air_executor.fixing.tools import python_tests
 from air_executor.fixing.trust import Mode
 from tests.fixing.conftest import Write, project_of, run_check

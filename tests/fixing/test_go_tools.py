@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from air_executor.fixing.check import Selection
+from air_executor.fixing.checking.running import Options, run_checks, skipped_checks
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import Options, run_checks, skipped_checks
 from air_executor.fixing.tools.go import Folders, find_go, module_path, work_members
 from tests.fixing.conftest import SYSTEM_PATH, Write, program, project_of, run_check
 

@@ -13,10 +13,10 @@ import pytest
 
 from air_executor.cli import main
 from air_executor.errors import InvalidInput, NotFound
-from air_executor.fixing import health as health_module
-from air_executor.fixing.config_sections import FixingConfig, HealthCheck, LanguageConfig, Languages, Weights
-from air_executor.fixing.health import Health, examine
-from air_executor.fixing.history import read_history
+from air_executor.fixing.configuration.sections import FixingConfig, HealthCheck, LanguageConfig, Languages, Weights
+from air_executor.fixing.health import health as health_module
+from air_executor.fixing.health.health import Health, examine
+from air_executor.fixing.health.history import read_history
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.trust import trust
 from tests.fixing.conftest import SYSTEM_PATH, Write, git, program

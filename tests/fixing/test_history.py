@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from air_executor.errors import BaseUnusable
-from air_executor.fixing import history
-from air_executor.fixing.history import history_file, read_history, record, record_of
+from air_executor.fixing.health import history
+from air_executor.fixing.health.history import history_file, read_history, record, record_of
 from tests.fixing.healths import health
 
 

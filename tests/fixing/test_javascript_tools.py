@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from air_executor.fixing import sandbox
 from air_executor.fixing.check import CouldNotRun, Project, Selection, Tool
+from air_executor.fixing.checking import sandbox
+from air_executor.fixing.checking.running import Options, run_checks, skipped_checks
 from air_executor.fixing.languages import languages
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import Options, run_checks, skipped_checks
 from air_executor.fixing.tools.node import read_json
 from tests.fixing.conftest import Write, check_named, program, project_of, run_check
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air_executor.fixing.config_sections import HealthCheck
+from air_executor.fixing.configuration.sections import HealthCheck
 from air_executor.fixing.metrics.findings import RULES, Thresholds, Within, coverage_gaps, find, within
 from air_executor.fixing.metrics.measure import Asked, measure
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics

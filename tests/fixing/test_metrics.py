@@ -20,12 +20,12 @@ import msgspec
 import pytest
 
 from air_executor.fixing.check import Tool
+from air_executor.fixing.checking.running import STATIC, Options, run_checks
 from air_executor.fixing.metrics import measure as measuring
 from air_executor.fixing.metrics.measure import Asked, measure
 from air_executor.fixing.metrics.measures import FileMetrics, ProjectMetrics
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import STATIC, Options, run_checks
 from tests.fixing.conftest import ROOT, Write, git, program, project_of, run_check
 from tests.fixing.releases import release
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from air_executor.fixing.checking.running import STATIC, Options, run_checks
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import STATIC, Options, run_checks
 from air_executor.fixing.trust import Mode
 from tests.fixing.conftest import Write, git
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from air_executor.fixing.batches import plan
-from air_executor.fixing.config import FixingConfig
+from air_executor.fixing.configuration.config import FixingConfig
 from air_executor.fixing.issue import Issue, with_fingerprints
+from air_executor.fixing.planning.batches import plan
 from air_executor.fixing.sources import SourceLines
 from tests.fixing.conftest import SYSTEM_PATH, Write, project_of, run_check
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from air_executor.fixing.check import CouldNotRun, Selection, Tool, ToolRun
+from air_executor.fixing.checking.running import Options, run_checks
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.running import Options, run_checks
 from air_executor.fixing.tools.mypy import Mypy
 from air_executor.fixing.tools.ruff import RuffFormat
 from tests.fixing.conftest import Write, check_named, program, project_of, run_check

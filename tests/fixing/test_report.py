@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air_executor.fixing.config_sections import FixingConfig
-from air_executor.fixing.health import Health
-from air_executor.fixing.history import Record
-from air_executor.fixing.html import page
-from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
-from air_executor.fixing.report import comparable, health_lines, percent
+from air_executor.fixing.configuration.sections import FixingConfig
+from air_executor.fixing.health.health import Health
+from air_executor.fixing.health.history import Record
+from air_executor.fixing.reports.html import page
+from air_executor.fixing.reports.plots import Bar, Line, Point, bars, lines, points
+from air_executor.fixing.reports.report import comparable, health_lines, percent
 from tests.browser.conftest import chromium
 from tests.fixing.healths import HOSTILE, health, issue
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from air_executor.fixing.checking.running import RUNS_KEPT, STATIC, Options, _RunFolder, run_checks, skipped_checks
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
-from air_executor.fixing.running import RUNS_KEPT, STATIC, Options, _RunFolder, run_checks, skipped_checks
 from air_executor.fixing.trust import Mode
 from tests.fixing.conftest import Write, git, program
 from tests.support import wait_for
@@ -227,7 +227,7 @@ def test_left_alone_it_ends_its_processes(repository: Write, with_tools: Path):
     code = (
         "import sys; from pathlib import Path\n"
         "from air_executor.fixing.projects import find_projects\n"
-        "from air_executor.fixing.running import Options, run_checks\n"
+        "from air_executor.fixing.checking.running import Options, run_checks\n"
         "run_checks(find_projects(Path(sys.argv[1])), Options(mode='trusted', only=frozenset({'pytest'})))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(place)], stderr=subprocess.DEVNULL)

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from air_executor.fixing import sandbox
 from air_executor.fixing.check import Project, Selection
+from air_executor.fixing.checking import sandbox
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.projects import find_projects
 from tests.fixing.conftest import SYSTEM_PATH, Write, check_named, project_of, run_check

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from air_executor.errors import BaseUnusable
-from air_executor.fixing import sandbox
+from air_executor.fixing.checking import sandbox
 from air_executor.fixing.trust import is_trusted, mode_for, remote_of, trust, trusted_file, withdraw
 from tests.fixing.conftest import Write, git, project_of, run_check
 

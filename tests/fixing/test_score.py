@@ -9,11 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from air_executor.fixing.config_sections import HealthCheck, Weights
-from air_executor.fixing.issue import Issue
-from air_executor.fixing.metrics.findings import Within
-from air_executor.fixing.outcome import CheckResult, Coverage, TestResult
-from air_executor.fixing.score import (
+from air_executor.fixing.configuration.sections import HealthCheck, Weights
+from air_executor.fixing.health.score import (
     DynamicHealth,
     StaticHealth,
     dynamic_health,
@@ -23,6 +20,9 @@ from air_executor.fixing.score import (
     quality_of,
     static_health,
 )
+from air_executor.fixing.issue import Issue
+from air_executor.fixing.metrics.findings import Within
+from air_executor.fixing.outcome import CheckResult, Coverage, TestResult
 
 CONFIG = HealthCheck()
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from air_executor.fixing import topics
 from air_executor.fixing.issue import Issue, Severity
+from air_executor.fixing.planning import topics
+from air_executor.fixing.planning.topics import OTHER, TOPICS, Topic, phase_of, topic_of
 from air_executor.fixing.tools.clippy import UNCODED
-from air_executor.fixing.topics import OTHER, TOPICS, Topic, phase_of, topic_of
 
 TABLE: dict[str, dict[str, list[str]]] = tomllib.loads(
     Path(topics.__file__).with_name("rules.toml").read_text("utf-8")

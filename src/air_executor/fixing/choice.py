@@ -6,7 +6,7 @@ from pathlib import Path
 
 from air_executor.errors import InvalidInput
 from air_executor.fixing.check import Project
-from air_executor.fixing.config_sections import FixingConfig
+from air_executor.fixing.configuration.sections import FixingConfig
 from air_executor.fixing.files import Files
 from air_executor.fixing.languages import Language, languages
 from air_executor.fixing.projects import find_projects

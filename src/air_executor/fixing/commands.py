@@ -24,18 +24,18 @@ from air_executor.fixing.looking import (
     warn_of_lost,
     warn_of_skipped,
 )
-from air_executor.fixing.shapes import DOCTOR, FLAKY, HEALTH, ISSUES, PLAN
+from air_executor.fixing.reports.shapes import DOCTOR, FLAKY, HEALTH, ISSUES, PLAN
 from air_executor.observe.wording import clean, plural
 from air_executor.terminal import json_option, warn
 
 if TYPE_CHECKING:
     from msgspec import Struct
 
-    from air_executor.fixing.config import FixingConfig
-    from air_executor.fixing.health import Health
-    from air_executor.fixing.history import Record
+    from air_executor.fixing.configuration.config import FixingConfig
+    from air_executor.fixing.health.health import Health
+    from air_executor.fixing.health.history import Record
     from air_executor.fixing.issue import Issue
-    from air_executor.fixing.topics import Phase
+    from air_executor.fixing.planning.topics import Phase
 
 __all__ = ["fix"]
 
@@ -70,7 +70,7 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
     Exit code 0 when the report is made, whatever it says; 1 only with --fail-under and --baseline.
     """
-    from air_executor.fixing.report import comparable, health_lines
+    from air_executor.fixing.reports.report import comparable, health_lines
     from air_executor.terminal import terminal_width
 
     found, config = examine(project, given)
@@ -85,7 +85,7 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
         _write_html(given["html"], found, config, runs)
     code = 0 if given["baseline"] is None else _against_baseline(found, given["baseline"])
     if given["write_baseline"] is not None:
-        from air_executor.fixing.baseline import write_baseline
+        from air_executor.fixing.health.baseline import write_baseline
 
         if given["baseline"] is None:
             warn_of_lost(found)
@@ -93,7 +93,7 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
         warn(f"{clean(str(given['write_baseline']))}: {plural(len(found.issues), 'issue')}")
     least = given["fail_under"]
     if least is not None and (found.overall is None or not found.overall * 100 >= least):  # so for no number too
-        from air_executor.fixing.report import percent
+        from air_executor.fixing.reports.report import percent
 
         warn(f"overall health is {percent(found.overall, least / 100)}, {least:g}% is asked for")
         code = 1
@@ -101,7 +101,7 @@ def health(project: Path | None, as_json: bool, **given: Any) -> int:
 
 
 def _against_baseline(found: Health, path: Path) -> int:
-    from air_executor.fixing.baseline import changed_tools, gone_issues, new_issues, read_baseline
+    from air_executor.fixing.health.baseline import changed_tools, gone_issues, new_issues, read_baseline
 
     new = new_issues(found.issues, path)
     for issue in new:
@@ -142,14 +142,14 @@ def issues(project: Path | None, as_json: bool, **given: Any) -> int:
 
     Exit code 0 when the list is whole, 1 when a check could not run.
     """
-    from air_executor.fixing.listing import print_issues, selected
+    from air_executor.fixing.reports.listing import print_issues, selected
 
     if as_json and given["sarif_output"] == "-":
         raise click.UsageError("--json and --sarif-output - exclude each other: both are for standard output")
     found, _ = examine(project, given)
     shown = selected(found.issues, given["rule"], given["path"], given["severity"])
     if given["new_since"] is not None:
-        from air_executor.fixing.baseline import new_issues
+        from air_executor.fixing.health.baseline import new_issues
 
         shown = new_issues(shown, given["new_since"])
     sarif = given["sarif_output"]
@@ -195,8 +195,8 @@ def plan(project: Path | None, as_json: bool, phase: Phase | None, **given: Any)
 
     Exit code 0 when the plan is whole, 1 when a check could not run.
     """
-    from air_executor.fixing.batches import plan as batches_of
-    from air_executor.fixing.listing import print_batches
+    from air_executor.fixing.planning.batches import plan as batches_of
+    from air_executor.fixing.reports.listing import print_batches
 
     found, config = examine(project, given)
     measured = [result.metrics for result in found.results if result.metrics is not None]
@@ -226,11 +226,11 @@ def flaky(project: Path | None, config: Path | None, trust: bool | None, seed: i
     Exit code 0 when every test ended alike, 1 when one did not, or a run could not be made, or a file of tests
     could not be collected.
     """
+    from air_executor.fixing.checking.flaky import baseline
+    from air_executor.fixing.checking.running import Options
     from air_executor.fixing.choice import chosen_checks, chosen_projects
     from air_executor.fixing.files import find_files
-    from air_executor.fixing.flaky import baseline
-    from air_executor.fixing.listing import print_flaky, uncollected
-    from air_executor.fixing.running import Options
+    from air_executor.fixing.reports.listing import print_flaky, uncollected
 
     repository, settings = target(project, config)
     options = Options(
@@ -264,9 +264,9 @@ def doctor(project: Path | None, config: Path | None, static_only: bool, as_json
 
     Exit code 1 when something is missing.
     """
-    from air_executor.fixing.config import config_file
-    from air_executor.fixing.doctor import diagnose
-    from air_executor.fixing.listing import print_diagnosis
+    from air_executor.fixing.checking.doctor import diagnose
+    from air_executor.fixing.configuration.config import config_file
+    from air_executor.fixing.reports.listing import print_diagnosis
 
     repository, settings = target(project, config)
     with progress():  # versions may take seconds
@@ -288,7 +288,7 @@ def init(project: Path | None, to_stdout: bool) -> None:
     configuration that is there already is not touched: exit code 4.
     """
     from air_executor.errors import NotFound, Refused
-    from air_executor.fixing.config import PLACE, TEMPLATE
+    from air_executor.fixing.configuration.config import PLACE, TEMPLATE
 
     if to_stdout:
         click.echo(TEMPLATE, nl=False)
@@ -309,7 +309,7 @@ def init(project: Path | None, to_stdout: bool) -> None:
 def _history(found: Health) -> list[Record]:
     """The numbers of all examinations, this one the last."""
     from air_executor.errors import BaseUnusable
-    from air_executor.fixing.history import read_history, record_of
+    from air_executor.fixing.health.history import read_history, record_of
 
     try:
         runs = read_history(Path(found.repository))
@@ -320,7 +320,7 @@ def _history(found: Health) -> list[Record]:
 
 
 def _write_html(path: Path, found: Health, config: FixingConfig, runs: list[Record]) -> None:
-    from air_executor.fixing.html import page
+    from air_executor.fixing.reports.html import page
     from air_executor.store.files import write_atomically
 
     data = page(found, config, runs).encode("utf-8", "backslashreplace")
@@ -339,6 +339,6 @@ def _print_json(value: Any) -> None:
 
 
 def _place(issue: Issue) -> str:
-    from air_executor.fixing.listing import place
+    from air_executor.fixing.reports.listing import place
 
     return place(issue)

@@ -16,8 +16,8 @@ from air_executor.observe.wording import clean, number
 from air_executor.terminal import cut, warn
 
 if TYPE_CHECKING:
-    from air_executor.fixing.config_sections import FixingConfig
-    from air_executor.fixing.health import Health
+    from air_executor.fixing.configuration.sections import FixingConfig
+    from air_executor.fixing.health.health import Health
     from air_executor.fixing.outcome import CheckResult
     from air_executor.fixing.trust import Mode
 
@@ -87,7 +87,7 @@ def looking_options(function: F) -> F:
 def target(project: Path | None, config: Path | None) -> tuple[Path, FixingConfig]:
     """The repository to look at, and its configuration."""
     from air_executor.errors import NotFound
-    from air_executor.fixing.config import load_target
+    from air_executor.fixing.configuration.config import load_target
 
     if project is not None and not project.is_dir():
         raise NotFound(f"{project}: no such folder")
@@ -97,7 +97,7 @@ def target(project: Path | None, config: Path | None) -> tuple[Path, FixingConfi
 def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, FixingConfig]:
     """What is wrong with the codebase that the options name."""
     from air_executor.errors import AirExecutorError
-    from air_executor.fixing import health
+    from air_executor.fixing.health import health
 
     if given["static_only"] and (given["trust"] or given["dynamic"]):
         other = "--trust" if given["trust"] else "--dynamic"
@@ -124,7 +124,7 @@ def examine(project: Path | None, given: dict[str, Any]) -> tuple[Health, Fixing
 def _look_at_files(given: dict[str, Any]) -> None:
     """Refuse what cannot be read or written before anything is run, since that may take long."""
     from air_executor.errors import NotFound
-    from air_executor.fixing.baseline import read_baseline
+    from air_executor.fixing.health.baseline import read_baseline
 
     for path in given["sarif"]:
         if not path.is_file():
@@ -186,7 +186,7 @@ def warn_of_skipped(found: Health) -> None:
 
 def warn_of_lost(found: Health) -> bool:
     """Say on stderr which checks could not run; whether there were any."""
-    from air_executor.fixing.report import lost_lines
+    from air_executor.fixing.reports.report import lost_lines
 
     lines = list(lost_lines(found.results))
     for line in lines:

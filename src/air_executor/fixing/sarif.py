@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.fixing.check import CouldNotRun, Project
-from air_executor.fixing.execution import OUTPUT_LIMIT_MB
+from air_executor.fixing.checking.execution import OUTPUT_LIMIT_MB
 from air_executor.fixing.issue import Issue, Severity, with_fingerprints
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.sources import SourceLines

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.errors import BaseUnusable
-from air_executor.fixing import sandbox
 from air_executor.fixing.check import CouldNotRun
+from air_executor.fixing.checking import sandbox
 from air_executor.store.files import write_atomically
 from air_executor.times import to_iso
 

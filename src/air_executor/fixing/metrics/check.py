@@ -11,8 +11,8 @@ from typing import ClassVar, Final
 import msgspec
 
 import air_executor
-from air_executor.fixing.cache import own_code
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
+from air_executor.fixing.checking.cache import own_code
 from air_executor.fixing.metrics.measures import ProjectMetrics
 from air_executor.fixing.tools.output import check_exit, decode, not_understood
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from air_executor.fixing.config_sections import HealthCheck
+from air_executor.fixing.configuration.sections import HealthCheck
 from air_executor.fixing.issue import Issue, fingerprint, with_fingerprints
 from air_executor.fixing.metrics.measures import FileMetrics, FunctionMetrics, ProjectMetrics
 from air_executor.fixing.outcome import Coverage, FileCoverage

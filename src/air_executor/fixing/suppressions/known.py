@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from air_executor.fixing.cache import own_code
+from air_executor.fixing.checking.cache import own_code
 from air_executor.fixing.suppressions.suppression import Suppression
 from air_executor.store.files import write_atomically
 

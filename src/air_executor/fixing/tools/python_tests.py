@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.fixing.check import Command, CouldNotRun, Findings, Kind, Project, Tool, ToolRun
+from air_executor.fixing.checking.testing import mark_unstable, unstable_note
 from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.outcome import TestEnd, TestResult
-from air_executor.fixing.testing import mark_unstable, unstable_note
 from air_executor.fixing.tools.output import decode_lines, last_words, not_understood, relative
 from air_executor.fixing.tools.programs import folders_up, in_path, inside
 from air_executor.fixing.tools.python import config_files, environment, ini, installed_version, tool_table

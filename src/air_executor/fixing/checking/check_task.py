@@ -1,6 +1,6 @@
 """One check of one project, as a task: ask the tool its version, run it, read it, leave the result in a file.
 
-python -m air_executor.fixing.check_task SPEC.json
+python -m air_executor.fixing.checking.check_task SPEC.json
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from air_executor.fixing import sandbox
 from air_executor.fixing.check import Check, Command, CouldNotRun, Findings, Project, Tool, ToolRun
-from air_executor.fixing.execution import Ended, adopt_descendants, execute
+from air_executor.fixing.checking import sandbox
+from air_executor.fixing.checking.execution import Ended, adopt_descendants, execute
 from air_executor.fixing.issue import with_fingerprints
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult

@@ -18,7 +18,7 @@ from air_executor.errors import BaseUnusable
 from air_executor.store.files import write_atomically
 
 if TYPE_CHECKING:
-    from air_executor.fixing.health import Health
+    from air_executor.fixing.health.health import Health
 
 __all__ = ["Record", "history_file", "read_history", "record", "record_of"]
 

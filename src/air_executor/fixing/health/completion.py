@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from air_executor.fixing.config_sections import CompletionCriteria
-from air_executor.fixing.health import Health
-from air_executor.fixing.score import percent
-from air_executor.fixing.topics import PHASE_OF_KIND, Phase, phase_of
+from air_executor.fixing.configuration.sections import CompletionCriteria
+from air_executor.fixing.health.health import Health
+from air_executor.fixing.health.score import percent
+from air_executor.fixing.planning.topics import PHASE_OF_KIND, Phase, phase_of
 
 __all__ = ["unmet"]
 

@@ -10,12 +10,12 @@ from typing import Final
 
 import click
 
-from air_executor.fixing.batches import Batch
-from air_executor.fixing.doctor import Diagnosis, FoundTool
-from air_executor.fixing.flaky import Baseline
+from air_executor.fixing.checking.doctor import Diagnosis, FoundTool
+from air_executor.fixing.checking.flaky import Baseline
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import TestResult
-from air_executor.fixing.report import MODES, severities
+from air_executor.fixing.planning.batches import Batch
+from air_executor.fixing.reports.report import MODES, severities
 from air_executor.observe.wording import clean, number, plural
 from air_executor.terminal import cut, print_table, table_lines, terminal_width, warn
 

@@ -98,8 +98,8 @@ class Digests:
 
 @cache
 def own_code() -> str:
-    """A digest of this package: another reader may find other things in the same output."""
-    folder = Path(__file__).parent
+    """A digest of all of `fixing`: another reader may find other things in the same output."""
+    folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")

@@ -8,17 +8,32 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from air_executor.errors import InvalidInput
-from air_executor.fixing import flaky
 from air_executor.fixing.check import Kind, Project
+from air_executor.fixing.checking import flaky
+from air_executor.fixing.checking.running import (
+    DYNAMIC,
+    STATIC,
+    Options,
+    Skipped,
+    applying,
+    run_checks,
+    skipped_checks,
+)
 from air_executor.fixing.choice import chosen_checks, chosen_projects
-from air_executor.fixing.config_sections import FixingConfig
+from air_executor.fixing.configuration.sections import FixingConfig
 from air_executor.fixing.files import find_files
+from air_executor.fixing.health.score import (
+    ANALYSIS,
+    DynamicHealth,
+    StaticHealth,
+    dynamic_health,
+    percent,
+    static_health,
+)
 from air_executor.fixing.issue import Issue, fingerprint
 from air_executor.fixing.languages import languages
 from air_executor.fixing.metrics.findings import Thresholds, Within, coverage_gaps, find, within
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.running import DYNAMIC, STATIC, Options, Skipped, applying, run_checks, skipped_checks
-from air_executor.fixing.score import ANALYSIS, DynamicHealth, StaticHealth, dynamic_health, percent, static_health
 from air_executor.fixing.trust import Mode
 
 __all__ = ["Examination"]

@@ -8,12 +8,12 @@ from typing import Final
 
 import click
 
-from air_executor.fixing.health import DynamicHealth, Health, StaticHealth
-from air_executor.fixing.history import Record
+from air_executor.fixing.checking.running import DYNAMIC
+from air_executor.fixing.health.health import DynamicHealth, Health, StaticHealth
+from air_executor.fixing.health.history import Record
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.languages import languages
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.running import DYNAMIC
 from air_executor.observe.wording import clean, duration, number, plural
 from air_executor.terminal import table_lines
 

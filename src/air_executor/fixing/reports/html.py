@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Final
 
 from air_executor import __version__
-from air_executor.fixing.config_sections import FixingConfig
-from air_executor.fixing.health import Health
-from air_executor.fixing.history import Record
-from air_executor.fixing.html_style import STYLE
+from air_executor.fixing.configuration.sections import FixingConfig
+from air_executor.fixing.health.health import Health
+from air_executor.fixing.health.history import Record
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.plots import Bar, Line, Point, bars, lines, points
-from air_executor.fixing.report import MODES, OUTCOMES, found_text, lost_lines, overall_line, percent, severities
+from air_executor.fixing.reports.html_style import STYLE
+from air_executor.fixing.reports.plots import Bar, Line, Point, bars, lines, points
+from air_executor.fixing.reports.report import (
+    MODES,
+    OUTCOMES,
+    found_text,
+    lost_lines,
+    overall_line,
+    percent,
+    severities,
+)
 from air_executor.observe.wording import clean, duration, number, plural
 
 __all__ = ["page"]

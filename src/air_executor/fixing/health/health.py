@@ -16,16 +16,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from air_executor.errors import BaseUnusable
-from air_executor.fixing import history
-from air_executor.fixing.cache import cache_folder
+from air_executor.fixing.checking.cache import cache_folder
+from air_executor.fixing.checking.running import Skipped
 from air_executor.fixing.checkout import checkout
-from air_executor.fixing.config_sections import FixingConfig
-from air_executor.fixing.examination import Examination
+from air_executor.fixing.configuration.sections import FixingConfig
+from air_executor.fixing.health import history
+from air_executor.fixing.health.examination import Examination
+from air_executor.fixing.health.score import DynamicHealth, Quality, StaticHealth, formula, overall_score
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.metrics.tests import TestMetrics, measure_tests
 from air_executor.fixing.outcome import CheckResult
-from air_executor.fixing.running import Skipped
-from air_executor.fixing.score import DynamicHealth, Quality, StaticHealth, formula, overall_score
 from air_executor.fixing.suppressions import Ledger, ledger
 from air_executor.fixing.trust import Mode
 from air_executor.times import to_iso

@@ -13,9 +13,9 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from air_executor.fixing.config import FixingConfig
+from air_executor.fixing.configuration.config import FixingConfig
 from air_executor.fixing.issue import Issue
-from air_executor.fixing.topics import OTHER, PHASES, Phase, Topic, phase_of, topic_of
+from air_executor.fixing.planning.topics import OTHER, PHASES, Phase, Topic, phase_of, topic_of
 
 __all__ = ["Batch", "BatchKind", "estimate", "plan", "priority_of"]
 

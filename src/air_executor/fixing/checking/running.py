@@ -23,10 +23,10 @@ from msgspec import Struct
 
 from air_executor.client import AirExecutorClient
 from air_executor.errors import BaseUnusable, NoManager
-from air_executor.fixing import sandbox
-from air_executor.fixing.cache import Cache, cache_folder
 from air_executor.fixing.check import Check, CouldNotRun, Kind, Project, Selection, Tool
-from air_executor.fixing.check_task import Spec, encode
+from air_executor.fixing.checking import sandbox
+from air_executor.fixing.checking.cache import Cache, cache_folder
+from air_executor.fixing.checking.check_task import Spec, encode
 from air_executor.fixing.files import Files, find_files
 from air_executor.fixing.languages import Language, languages
 from air_executor.fixing.outcome import CheckResult
@@ -342,7 +342,7 @@ class _Job:
         return {
             "id": planned.task,
             "command": sys.executable,
-            "args": ["-P", "-m", "air_executor.fixing.check_task", str(planned.folder / "spec.json")],
+            "args": ["-P", "-m", "air_executor.fixing.checking.check_task", str(planned.folder / "spec.json")],
             "timeout_s": timeout + EXTRA_S,
             "dependencies": [read.task] if read is not None else [],
             "trigger_rule": "all_done",

@@ -12,11 +12,11 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from air_executor.fixing import sandbox
 from air_executor.fixing.check import Check, CouldNotRun, Project, Tool
-from air_executor.fixing.check_task import Run, Spec, encode
+from air_executor.fixing.checking import sandbox
+from air_executor.fixing.checking.check_task import Run, Spec, encode
 from air_executor.fixing.choice import chosen_checks, chosen_projects
-from air_executor.fixing.config_sections import FixingConfig
+from air_executor.fixing.configuration.sections import FixingConfig
 from air_executor.fixing.files import Files, LeftOut, find_files
 from air_executor.fixing.languages import languages
 from air_executor.fixing.trust import Mode, is_trusted, mode_for

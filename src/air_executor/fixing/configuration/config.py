@@ -19,7 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from air_executor.errors import BaseUnusable, InvalidInput, NotFound
-from air_executor.fixing.config_sections import (
+from air_executor.fixing.configuration.sections import (
     BatchSizes,
     CircuitBreaker,
     CompletionCriteria,
@@ -34,7 +34,7 @@ from air_executor.fixing.config_sections import (
     TargetProject,
     Weights,
 )
-from air_executor.fixing.config_template import TEMPLATE
+from air_executor.fixing.configuration.template import TEMPLATE
 from air_executor.jobfile import read_yaml
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from air_executor.fixing.check import Kind
-from air_executor.fixing.config_sections import HealthCheck
+from air_executor.fixing.configuration.sections import HealthCheck
 from air_executor.fixing.issue import Issue
 from air_executor.fixing.metrics.findings import Within
 from air_executor.fixing.metrics.tests import measure_tests

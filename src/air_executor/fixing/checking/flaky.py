@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Struct
 
 from air_executor.fixing.check import Kind, Project, Selection
+from air_executor.fixing.checking.running import Options, run_checks
+from air_executor.fixing.checking.testing import mark_unstable
 from air_executor.fixing.files import Files
 from air_executor.fixing.outcome import CheckResult, TestEnd, TestResult
-from air_executor.fixing.running import Options, run_checks
-from air_executor.fixing.testing import mark_unstable
 
 __all__ = ["Baseline", "Confirmed", "Failure", "FlakyTest", "Incomplete", "baseline", "confirm", "new_failures"]
 

@@ -1,0 +1,1 @@
+"""What `config/autonomous_fix.yaml` may say."""

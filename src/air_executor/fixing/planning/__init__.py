@@ -1,0 +1,1 @@
+"""In which batches issues are mended."""
