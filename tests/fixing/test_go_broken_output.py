@@ -79,7 +79,6 @@ def read(project: Project, name: str, output: bytes, code: int) -> Findings | Co
     run = ToolRun(
         exit_code=code,
         signal=None,
-        timed_out=False,
         stdout=folder / "nothing" if quiet else told,
         stderr=folder / "nothing",
         outputs={"profile": told, "report": told, "lcov": told, "stdout": events},

@@ -174,7 +174,7 @@ def test_the_text_of_an_older_formatter(repository: Write, tmp_path: Path):
     (tmp_path / "out").write_text("Would reformat: a b.py\nWould reformat: c.py\n2 files would be reformatted\n")
     (tmp_path / "err").write_text("error: Failed to parse d.py:3:7: Expected an expression\n")
     run = ToolRun(
-        exit_code=2, signal=None, timed_out=False, stdout=tmp_path / "out", stderr=tmp_path / "err", outputs={},
+        exit_code=2, signal=None, stdout=tmp_path / "out", stderr=tmp_path / "err", outputs={},
         duration_s=0.1, version="0.6.9",
     )  # fmt: skip
     issues = RuffFormat().parse(project, run).issues

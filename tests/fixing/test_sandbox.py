@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,13 @@ def test_in_the_sandbox(seen):
     assert facts["left in the tree"] is False
     assert facts["git"]
     assert facts["data"] == "1"
+
+
+def test_homes_of_others_are_hidden(tmp_path: Path):
+    """Those of all whom root could read."""
+    words = sandbox.wrapped(["true"], cwd=tmp_path, repository=tmp_path, copy=None, writable=[], programs=[])
+    hidden = {folder for option, folder in pairwise(words) if option == "--tmpfs"}
+    assert {folder for folder in ("/home", "/root", "/run", "/tmp", "/var/tmp") if Path(folder).is_dir()} <= hidden
 
 
 @pytest.mark.parametrize("sandboxed", [True, False])

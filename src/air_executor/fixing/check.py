@@ -102,7 +102,6 @@ class ToolRun(Struct, kw_only=True, frozen=True):
 
     exit_code: int | None
     signal: str | None
-    timed_out: bool
     stdout: Path
     stderr: Path
     outputs: dict[str, Path]

@@ -174,7 +174,7 @@ class Run:
             out.touch()
             err.touch()
             return ToolRun(
-                exit_code=0, signal=None, timed_out=False, stdout=out, stderr=err, outputs=read, duration_s=0.0,
+                exit_code=0, signal=None, stdout=out, stderr=err, outputs=read, duration_s=0.0,
                 version=tool.version,
             )  # fmt: skip
         ended, outputs = self._command(command, out, err)
@@ -186,7 +186,6 @@ class Run:
         return ToolRun(
             exit_code=ended.exit_code,
             signal=ended.signal,
-            timed_out=False,
             stdout=out,
             stderr=err,
             outputs=read | {name: path for name, path in outputs.items() if path.exists()},

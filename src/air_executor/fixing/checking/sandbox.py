@@ -1,8 +1,8 @@
 """What a tool gets to see: an allowlisted environment, a home of its own, and bubblewrap around it where asked for.
 
 Inside bubblewrap there is no network but a loopback of its own, no process but the tool's, and the file system is
-read-only; the user's home, /tmp and /run are empty but for the folders where programs live. A check that loads code
-gets a copy of the repository to write to, at the repository's own place, so that the target stays untouched.
+read-only; homes, /tmp and /run are empty but for the folders where programs live. A check that loads code gets a copy
+of the repository to write to, at the repository's own place, so that the target stays untouched.
 """
 
 from __future__ import annotations
@@ -106,9 +106,10 @@ def _homes() -> set[Path]:
 
 
 def _hidden() -> list[Path]:
-    """Folders that hold the user's secrets and other people's sockets; none of them below another."""
+    """Folders that hold secrets, of other users too (who may be root's), and sockets; none of them below another."""
     found: list[Path] = []
-    for folder in sorted({path.resolve() for path in (*_homes(), Path("/tmp"), Path("/var/tmp"), Path("/run"))}):
+    shared = (Path(name) for name in ("/home", "/root", "/run", "/tmp", "/var/tmp"))
+    for folder in sorted({path.resolve() for path in (*_homes(), *shared)}):
         if folder != Path("/") and not any(folder.is_relative_to(other) for other in found):
             found.append(folder)
     return found
