@@ -32,6 +32,8 @@ __all__ = ["pytest_addoption"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Ignored where a shell runs us in the background, and then by all programs we start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(OnlyAllowedSkips(read_allowed(ALLOWED)), "only-allowed-skips")
     config.pluginmanager.register(AirflowSites(config), "airflow-sites")
 
