@@ -442,12 +442,22 @@ def test_coverage_counts_what_no_test_imports(repository: Write, with_node: Path
         (place / "vitest.config.js").write_text(config)
 
 
-def link_or_copy(source: str, target: str) -> None:
-    """The same file, where both are on one file system; a link that leads there would lead nowhere in the sandbox."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def copy_packages(name: str, source: Path, target: Path, *others: str) -> None:
+    """A package with its program, and all that it needs; links to them would lead nowhere in the sandbox."""
+    waiting, seen = [name, *others], set[str]()
+    while waiting:
+        package = waiting.pop()
+        place = source / package
+        if package in seen or not place.is_dir():  # optional ones are for other systems
+            continue
+        seen.add(package)
+        shutil.copytree(place, target / package, symlinks=True)
+        for manifest in (place / "package.json", *place.glob("**/node_modules/**/package.json")):
+            told = json.loads(manifest.read_text())
+            for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
+                waiting += told.get(kind, ())
+    (target / ".bin").mkdir()
+    (target / ".bin" / name).symlink_to((source / ".bin" / name).readlink())
 
 
 @pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
@@ -460,7 +470,7 @@ def test_in_the_sandbox(repository: Write, with_node: Path, tmp_path: Path, kind
         "jest": {"package.json": '{"name": "a", "jest": {}}', "a.test.js": 'test("one", () => {});\n'},
     }[kind]
     place = repository({**files})
-    shutil.copytree(with_node, place / "node_modules", symlinks=True, copy_function=link_or_copy)
+    copy_packages(kind, with_node, place / "node_modules", "@eslint/js")
     before = sorted(place.rglob("*"))
     result = run_check(project_of(place, "javascript"), kind, tmp_path / "run", sandboxed=True)
     assert result.reason is None, result
