@@ -6,6 +6,7 @@ python -m air_executor.fixing.checking.check_task SPEC.json
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 import shutil
 import signal
@@ -22,7 +23,7 @@ from air_executor.fixing.check import Check, Command, CouldNotRun, Findings, Pro
 from air_executor.fixing.checking import sandbox
 from air_executor.fixing.checking.execution import Ended, adopt_descendants, execute
 from air_executor.fixing.issue import with_fingerprints
-from air_executor.fixing.languages import languages
+from air_executor.fixing.languages import language_named
 from air_executor.fixing.outcome import CheckResult
 from air_executor.fixing.sources import SourceLines
 from air_executor.fixing.tools.output import first_words, last_words
@@ -65,7 +66,7 @@ def decode_project(data: bytes) -> Project:
 
 
 def check_of(language: str, name: str) -> Check:
-    return next(check for check in languages()[language].checks if check.name == name)
+    return next(check for check in language_named(language).checks if check.name == name)
 
 
 class Run:
@@ -289,6 +290,7 @@ def run_spec(path: Path) -> CheckResult:
 
 
 def main() -> int:
+    gc.disable()  # nothing of a process that reads one output and ends is worth collecting
     adopt_descendants()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of `finally`: what was started is ended
     result = run_spec(Path(sys.argv[1]))

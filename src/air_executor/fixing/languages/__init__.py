@@ -13,7 +13,7 @@ from air_executor.errors import InvalidInput
 from air_executor.fixing.languages.language import Language
 from air_executor.fixing.metrics.check import Metrics
 
-__all__ = ["BUILT_IN", "GROUP", "Language", "languages"]
+__all__ = ["BUILT_IN", "GROUP", "Language", "language_named", "languages"]
 
 GROUP: Final = "air_executor.languages"
 BUILT_IN: Final = {
@@ -40,6 +40,14 @@ def languages() -> dict[str, Language]:
             raise InvalidInput(f"language {entry.name!r} ({entry.value}) is no `Language`")
         found[language.name] = language
     return {name: _measured(language) for name, language in found.items()}
+
+
+@cache
+def language_named(name: str) -> Language:
+    """One of them; the others need not be loaded for it, unless other distributions bring any."""
+    if name in BUILT_IN and not entry_points(group=GROUP):
+        return _measured(_load(BUILT_IN[name]))
+    return languages()[name]
 
 
 def _measured(language: Language) -> Language:

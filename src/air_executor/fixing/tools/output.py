@@ -104,8 +104,9 @@ def decode_lines(tool: str, run: ToolRun, form: type[T], content: Path | None = 
 def relative(project: Project, name: str, cwd: Path | None = None) -> str | None:
     """A path as a tool printed it (absolute, or relative to `cwd`, by default the project's folder), relative to the
     repository's root; None for what is not in the repository."""
-    path = os.path.normpath(os.path.join(project.path if cwd is None else cwd, name))
     root = str(project.repository)
+    # No `Path` is made: this is asked once for each of perhaps 100,000 issues.
+    path = os.path.normpath(os.path.join(root, project.root, name) if cwd is None else os.path.join(cwd, name))
     if not path.startswith(root.rstrip("/") + "/"):
         path = os.path.realpath(path)
         if not path.startswith(root.rstrip("/") + "/"):
