@@ -56,17 +56,17 @@ class Digests:
             self._known = {}
         self._asked: dict[str, str] = {}
 
-    def of(self, path: Path) -> str:
+    def of(self, path: Path | str) -> str:
         """The digest of a file's content, of a folder its times; `-` for what is not there or cannot be read."""
-        name = str(path)
+        name = os.fspath(path)
         if name not in self._asked:
-            self._asked[name] = self._find(path, name)
+            self._asked[name] = self._find(name)
         return self._asked[name]
 
-    def _find(self, path: Path, name: str) -> str:
+    def _find(self, name: str) -> str:
         now = time.time_ns()
         try:
-            info = path.stat()
+            info = os.stat(name)
         except OSError:
             return ABSENT
         seen = (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
@@ -78,7 +78,7 @@ class Digests:
         if known is not None and known.identity == seen:
             return known.digest
         try:
-            with path.open("rb") as file:
+            with open(name, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return ABSENT
@@ -126,7 +126,7 @@ class Cache:
         self._paths = tuple(paths)
         place = hashlib.sha256(os.fsencode(repository)).hexdigest()[:16]
         self.digests = Digests(folder / "digests" / f"{place}.msgpack")
-        self._tree: str | None = None
+        self._contents: dict[tuple[str, ...], str] = {}
 
     def key(
         self,
@@ -154,8 +154,7 @@ class Cache:
             str(self._repository) if dynamic else "",
             *(f"{name}={value}" for name, value in sorted(environment.items())),
             "files",
-            *(project.files if alone else ()),
-            *((self.digests.of(self._repository / path) for path in project.files) if alone else [self._whole()]),
+            self._content(project.files if alone else self._paths),
             *project.files,
             "configuration",
             self.rules(check, project),
@@ -163,14 +162,15 @@ class Cache:
         ]
         return hashlib.sha256("\0".join(words).encode(errors="surrogatepass")).hexdigest()
 
-    def _whole(self) -> str:
-        """A digest of every file of the repository."""
-        if self._tree is None:
+    def _content(self, paths: tuple[str, ...]) -> str:
+        """A digest of these files of the repository, which several checks ask for."""
+        if paths not in self._contents:
             digest = hashlib.sha256()
-            for path in self._paths:
-                digest.update(f"{path}\0{self.digests.of(self._repository / path)}\0".encode())
-            self._tree = digest.hexdigest()
-        return self._tree
+            for path in paths:
+                text = f"{path}\0{self.digests.of(os.path.join(self._repository, path))}\0"
+                digest.update(text.encode(errors="surrogatepass"))
+            self._contents[paths] = digest.hexdigest()
+        return self._contents[paths]
 
     def rules(self, check: Check, project: Project) -> str:
         """A digest of a check's configuration."""

@@ -37,6 +37,8 @@ __all__ = ["DYNAMIC", "STATIC", "Options", "Skipped", "applying", "run_checks", 
 
 STATIC: Final[frozenset[Kind]] = frozenset({"build", "lint", "format", "types", "metrics"})
 DYNAMIC: Final[frozenset[Kind]] = frozenset({"tests", "coverage"})
+SLOW: Final[frozenset[Kind]] = frozenset({"build", "types"})
+"""Begun first, so that the others run beside them."""
 JOB: Final = "checks"
 RUNS_KEPT: Final = 5
 LOOK_S: Final = 0.03
@@ -346,6 +348,7 @@ class _Job:
             "timeout_s": timeout + EXTRA_S,
             "dependencies": [read.task] if read is not None else [],
             "trigger_rule": "all_done",
+            "priority": 1 if check.kind in SLOW else 0,
             **({"group": "tests"} if check.kind in DYNAMIC else {}),
         }
 
